@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+
+import { SESSION_GONE_AFTER_MS, type DecisionLog } from '../decision-log/decision-log.ts';
+import { toError } from '../errors.ts';
+import type { Publish } from '../events.ts';
+import type { Runtime } from '../runtime.ts';
+
+export interface EpochOptions {
+  readonly log: DecisionLog;
+  readonly coordinator: string;
+  readonly version: string;
+  /** An epoch that has not beaten for this long may be retired by recovery. */
+  readonly heartbeatLimitMs: number;
+  readonly runtime: Runtime;
+  readonly publish: Publish;
+}
+
+/** Beats per limit: one lost heartbeat must not cost a coordinator its epoch. */
+const BEATS_PER_LIMIT = 10;
+
+/**
+ * The life of a coordinator as the log knows it. Every start is a new epoch; so is the return of a
+ * coordinator that recovery has retired meanwhile (it was frozen, or cut off from the log).
+ */
+export class Epoch {
+  readonly #options: EpochOptions;
+  #current = '';
+  /** Monotonic time at which the last acknowledged heartbeat was sent. */
+  #beatenAtMs = 0;
+  #cancelTimer: (() => void) | undefined;
+  #beating: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: EpochOptions) {
+    this.#options = options;
+  }
+
+  /** 16 hexadecimal digits: the epoch that new transactions belong to. */
+  get current(): string {
+    return this.#current;
+  }
+
+  /** Registers the first epoch and starts the heartbeat. */
+  async start(): Promise<void> {
+    await this.#register();
+    this.#schedule();
+  }
+
+  /**
+   * True if recovery may have retired this epoch by now. By this process's monotonic clock and from
+   * the moment a heartbeat was sent, hence never later than the log's clock says.
+   */
+  mayBeRetired(epoch: string): boolean {
+    const { heartbeatLimitMs, runtime } = this.#options;
+    const soonestMs = Math.min(heartbeatLimitMs, SESSION_GONE_AFTER_MS);
+    if (this.#stopped) return true;
+    return epoch !== this.#current || runtime.now() - this.#beatenAtMs >= soonestMs;
+  }
+
+  /** Ends the heartbeat, and the epoch too if nothing is left to decide in it. */
+  async stop(options: { readonly endEpoch: boolean }): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    await this.#beating;
+    if (!options.endEpoch) return;
+    try {
+      await this.#options.log.endEpoch(this.#current);
+    } catch {
+      // The log is away: recovery retires the epoch when its time has run out.
+    }
+  }
+
+  async #register(): Promise<void> {
+    const { log, coordinator, version, runtime, publish } = this.#options;
+    const epoch = randomBytes(8).toString('hex');
+    const sentAtMs = runtime.now();
+    await log.registerCoordinator({
+      epoch,
+      name: coordinator,
+      host: hostname(),
+      pid: process.pid,
+      version,
+    });
+    this.#current = epoch;
+    this.#beatenAtMs = sentAtMs;
+    publish('coordinator:registered', { coordinator, epoch });
+  }
+
+  #schedule(): void {
+    if (this.#stopped) return;
+    const { heartbeatLimitMs, runtime } = this.#options;
+    this.#cancelTimer = runtime.after(heartbeatLimitMs / BEATS_PER_LIMIT, () => {
+      this.#beating = this.#beat().finally(() => {
+        this.#schedule();
+      });
+    });
+  }
+
+  async #beat(): Promise<void> {
+    const { log, coordinator, runtime, publish } = this.#options;
+    const epoch = this.#current;
+    const sentAtMs = runtime.now();
+    try {
+      if (await log.heartbeat(epoch)) {
+        this.#beatenAtMs = sentAtMs;
+        return;
+      }
+      publish('coordinator:retired', { coordinator, epoch });
+      await this.#register();
+    } catch (error) {
+      publish('coordinator:heartbeat-failed', { coordinator, error: toError(error) });
+    }
+  }
+}

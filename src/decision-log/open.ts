@@ -1,0 +1,79 @@
+import { ConfigError, toError } from '../errors.ts';
+import type { OnceClient } from '../postgres/once.ts';
+import { assertSchemaVersion, connectToLog, readSchemaVersion } from './migrate.ts';
+import { PostgresDecisionLog, type PostgresDecisionLogOptions } from './postgres-decision-log.ts';
+import { INSTALLATION_SQL } from './statements.ts';
+
+const OPEN_TIMEOUT_MS = 5_000;
+
+/**
+ * Opens the decision log after looking whether it can be one.
+ *
+ * @throws ConfigError with code `PGXA_LOG_UNREACHABLE`, `PGXA_LOG_NOT_MIGRATED`, `PGXA_LOG_TOO_NEW`
+ *   or `PGXA_LOG_NOT_USABLE`.
+ */
+export async function openDecisionLog(
+  options: Omit<PostgresDecisionLogOptions, 'installation'>,
+): Promise<PostgresDecisionLog> {
+  const client = await connectToLog({
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    ...options.settings,
+  });
+  // A log that accepts connections and then hangs must not hold the program at its start.
+  const timer = setTimeout(() => {
+    client.destroy();
+  }, OPEN_TIMEOUT_MS);
+  try {
+    await assertPrimary(client);
+    await assertPrivileges(client);
+    assertSchemaVersion(await readSchemaVersion(client));
+    const [row] = await client.query(INSTALLATION_SQL);
+    return new PostgresDecisionLog({ ...options, installation: String(row?.['id']) });
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(
+      'PGXA_LOG_NOT_USABLE',
+      `cannot look at the decision log: ${toError(error).message}`,
+      { cause: error },
+    );
+  } finally {
+    clearTimeout(timer);
+    await client.end();
+  }
+}
+
+async function assertPrimary(client: OnceClient): Promise<void> {
+  const [row] = await client.query('select pg_is_in_recovery() as standby');
+  if (row?.['standby'] === true) {
+    throw new ConfigError(
+      'PGXA_LOG_NOT_USABLE',
+      'the decision log is a standby (pg_is_in_recovery() is true): connect to the primary',
+    );
+  }
+}
+
+/**
+ * What this role lacks is better said now than when the first decision fails. CASE, because it alone
+ * keeps an order: each question fails where the answer to the one before it is no.
+ */
+async function assertPrivileges(client: OnceClient): Promise<void> {
+  const [row] = await client.query(`
+    select current_user::text as role,
+           case when to_regnamespace('pgxa') is null then true
+                when not has_schema_privilege('pgxa', 'usage') then false
+                when to_regclass('pgxa.decision') is null then true
+                else has_table_privilege('pgxa.migrations', 'select')
+                     and has_table_privilege('pgxa.installation', 'select')
+                     and has_table_privilege('pgxa.decision', 'select')
+                     and has_column_privilege('pgxa.decision', 'outcome', 'insert')
+                     and has_column_privilege('pgxa.coordinator', 'epoch', 'insert')
+                     and has_column_privilege('pgxa.coordinator', 'heartbeat_at', 'update')
+           end as allowed`);
+  if (row?.['allowed'] !== true) {
+    throw new ConfigError(
+      'PGXA_LOG_NOT_USABLE',
+      `role "${String(row?.['role'])}" may not use the decision log: grant it pgxa_application ` +
+        '(see sql/roles.sql)',
+    );
+  }
+}

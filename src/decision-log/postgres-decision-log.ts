@@ -1,0 +1,320 @@
+import { toError } from '../errors.ts';
+import {
+  ConnectionGroup,
+  DedicatedConnection,
+  type CommandReply,
+} from '../postgres/dedicated-connection.ts';
+import type { ConnectionSettings } from '../postgres/pool.ts';
+import type { DecidedBy, ServerIdentity } from '../states.ts';
+import {
+  SESSION_GONE_AFTER_MS,
+  type AbortRequest,
+  type CommitRequest,
+  type CoordinatorInfo,
+  type DecideReply,
+  type DecisionLog,
+  type EpochStatus,
+  type HeuristicRecord,
+  type StandingDecision,
+} from './decision-log.ts';
+import { GroupCommit } from './group-commit.ts';
+import {
+  answerAll,
+  decideValues,
+  standingOf,
+  statementGroups,
+  unanswered,
+  type DecisionRow,
+  type EpochRow,
+} from './rows.ts';
+import * as sql from './statements.ts';
+
+export interface PostgresDecisionLogOptions {
+  readonly settings: ConnectionSettings;
+  readonly installation: string;
+  /** Name of the coordinator, for application_name and audit. */
+  readonly coordinator: string;
+  readonly connectTimeoutMs: number;
+}
+
+/** Longest wait for one reply of the log; then the fate of the statement is unknown. */
+const REPLY_TIMEOUT_MS = 5_000;
+const STATEMENT_TIMEOUT_MS = 4_500;
+/** Keeps a statement below a few hundred kilobytes. */
+const BATCH_MAX = 512;
+const READ_CONNECTIONS = 2;
+const SETTLE_CONNECTIONS = 2;
+
+export class PostgresDecisionLog implements DecisionLog {
+  readonly installation: string;
+  readonly #coordinator: string;
+  /** Decides, and does nothing else: a statement that waits holds up the commits behind it. */
+  readonly #decider: DedicatedConnection;
+  /** Holds the advisory lock of the epoch; heartbeats go through it. */
+  readonly #session: DedicatedConnection;
+  readonly #reads: ConnectionGroup;
+  /** Tombstones wait for decisions that are being written: they must not hold up the reads. */
+  readonly #settles: ConnectionGroup;
+  readonly #commits: GroupCommit<CommitRequest, DecideReply>;
+  #epoch: string | undefined;
+
+  constructor(options: PostgresDecisionLogOptions) {
+    this.installation = options.installation;
+    this.#coordinator = options.coordinator;
+    const connection = {
+      config: { application_name: `pgxa ${options.coordinator}`, ...options.settings },
+      connectTimeoutMs: options.connectTimeoutMs,
+      commandTimeoutMs: REPLY_TIMEOUT_MS,
+      onConnect: setUpSession,
+    };
+    this.#decider = new DedicatedConnection(connection);
+    this.#reads = new ConnectionGroup(READ_CONNECTIONS, connection);
+    this.#settles = new ConnectionGroup(SETTLE_CONNECTIONS, connection);
+    this.#session = new DedicatedConnection({
+      ...connection,
+      onConnect: async (run) => {
+        await setUpSession(run);
+        if (this.#epoch !== undefined) {
+          await run({ text: sql.LOCK_EPOCH_SQL, values: [this.#epoch] });
+        }
+      },
+    });
+    this.#commits = new GroupCommit((batch) => this.#decideAll(batch), BATCH_MAX);
+  }
+
+  decide(request: CommitRequest): Promise<DecideReply> {
+    return this.#commits.submit(request);
+  }
+
+  async settle(
+    requests: readonly AbortRequest[],
+    decidedBy: DecidedBy,
+  ): Promise<ReadonlyMap<string, StandingDecision>> {
+    const ids = requests.map(({ transactionId }) => transactionId);
+    await this.#settles.run({
+      text: sql.ABORT_SQL,
+      values: [decidedBy, ids, requests.map(({ epoch }) => epoch)],
+    });
+    // Whatever the insert's own warnings: the barrier behind the read proves what stands.
+    return this.decisionsOf(ids);
+  }
+
+  async decisionsOf(
+    transactionIds: readonly string[],
+  ): Promise<ReadonlyMap<string, StandingDecision>> {
+    if (transactionIds.length === 0) return new Map();
+    const { rows } = await this.#reads.run<DecisionRow>({
+      text: sql.DECISIONS_SQL,
+      values: [transactionIds],
+    });
+    if (rows.length > 0) await this.#proveDurable();
+    return new Map(rows.map((row) => [row.transaction_id, standingOf(row)]));
+  }
+
+  async findByIdempotencyKey(key: string): Promise<string | undefined> {
+    const { rows } = await this.#reads.run<{ transaction_id: string }>({
+      text: sql.KEY_SQL,
+      values: [key],
+    });
+    if (rows[0] !== undefined) await this.#proveDurable();
+    return rows[0]?.transaction_id;
+  }
+
+  async registerCoordinator(info: CoordinatorInfo): Promise<void> {
+    await this.#reads.run({
+      text: sql.REGISTER_COORDINATOR_SQL,
+      values: [info.epoch, info.name, info.host, info.pid, info.version],
+    });
+    this.#epoch = info.epoch;
+    // Fails only where sessions are not ours (a transaction pooler): then heartbeats alone count.
+    await this.#session.run({ text: sql.LOCK_EPOCH_SQL, values: [info.epoch] });
+    await this.heartbeat(info.epoch);
+  }
+
+  async heartbeat(epoch: string): Promise<boolean> {
+    const { rowCount } = await this.#session.run({ text: sql.HEARTBEAT_SQL, values: [epoch] });
+    return rowCount === 1;
+  }
+
+  async epochsOf(epochs: readonly string[]): Promise<ReadonlyMap<string, EpochStatus>> {
+    if (epochs.length === 0) return new Map();
+    const { rows } = await this.#reads.run<EpochRow>({ text: sql.EPOCHS_SQL, values: [epochs] });
+    return new Map(
+      rows.map((row) => [
+        row.epoch,
+        {
+          coordinator: row.name,
+          retired: row.retired,
+          heartbeatAgeMs: Number(row.heartbeat_age_ms),
+          heartbeat: row.heartbeat,
+          sessionGone: row.session_gone,
+        },
+      ]),
+    );
+  }
+
+  async retire(epoch: string, heartbeatLimitMs: number): Promise<boolean> {
+    const goneAfterMs = Math.min(SESSION_GONE_AFTER_MS, heartbeatLimitMs);
+    await this.#settles.run({
+      text: sql.RETIRE_SQL,
+      values: [epoch, heartbeatLimitMs, goneAfterMs],
+    });
+    const { rows } = await this.#reads.run<{ retired: boolean }>({
+      text: sql.IS_RETIRED_SQL,
+      values: [epoch],
+    });
+    return rows[0]?.retired === true;
+  }
+
+  async endEpoch(epoch: string): Promise<void> {
+    await this.#session.run({ text: sql.END_EPOCH_SQL, values: [epoch] });
+  }
+
+  async registerParticipant(
+    name: string,
+    server: ServerIdentity,
+    databaseName: string,
+  ): Promise<string | undefined> {
+    const { systemIdentifier, databaseOid, timeline } = server;
+    const { rows } = await this.#reads.run<{ replaces: string | null }>({
+      text: sql.REGISTER_PARTICIPANT_SQL,
+      values: [name, systemIdentifier, databaseOid, databaseName, timeline, this.#coordinator],
+    });
+    return rows[0]?.replaces ?? undefined;
+  }
+
+  async recordHeuristic(record: HeuristicRecord): Promise<boolean> {
+    const { gid, kind, transactionId, participant, decision, evidence, foundBy } = record;
+    const { rowCount } = await this.#reads.run({
+      text: sql.RECORD_HEURISTIC_SQL,
+      values: [gid, kind, transactionId, participant, decision, evidence, foundBy],
+    });
+    return rowCount === 1;
+  }
+
+  async close(): Promise<void> {
+    const all = [this.#decider, this.#session, this.#reads, this.#settles];
+    await Promise.all(all.map((one) => one.close()));
+  }
+
+  /** As few statements as can be: one, unless the batch holds two epochs or one key twice. */
+  async #decideAll(batch: readonly CommitRequest[]): Promise<readonly DecideReply[]> {
+    const replies = new Map<CommitRequest, DecideReply>();
+    for (const group of statementGroups(batch)) {
+      for (const [request, reply] of await this.#decideGroup(group)) replies.set(request, reply);
+    }
+    return batch.map((request) => replies.get(request) ?? unanswered());
+  }
+
+  async #decideGroup(group: readonly CommitRequest[]): Promise<Map<CommitRequest, DecideReply>> {
+    let reply: CommandReply<{ transaction_id: string }>;
+    try {
+      reply = await this.#decider.run({
+        name: 'pgxa_decide',
+        text: sql.DECIDE_SQL,
+        values: decideValues(group),
+      });
+    } catch (thrown) {
+      return this.#judgeFailure(group, toError(thrown));
+    }
+    // Cut off while it waited for a synchronous standby: written here, proven nowhere else.
+    if (reply.notices.includes('01000') || reply.notices.includes('57P01')) {
+      const error = new Error('the decision was not confirmed by the synchronous standby');
+      return answerAll(group, { kind: 'unknown', error });
+    }
+    const decided = new Set(reply.rows.map((row) => row.transaction_id));
+    const lost = group.filter(({ transactionId }) => !decided.has(transactionId));
+    const answers = await this.#whyLost(lost);
+    for (const request of group) {
+      if (decided.has(request.transactionId)) answers.set(request, { kind: 'commit' });
+    }
+    return answers;
+  }
+
+  /** Not decided by us: a decision stood, or the epoch is retired. */
+  async #whyLost(lost: readonly CommitRequest[]): Promise<Map<CommitRequest, DecideReply>> {
+    const answers = new Map<CommitRequest, DecideReply>();
+    if (lost.length === 0) return answers;
+    try {
+      const standing = await this.decisionsOf(lost.map(({ transactionId }) => transactionId));
+      for (const request of lost) {
+        const found = standing.get(request.transactionId);
+        if (found === undefined) answers.set(request, { kind: 'fenced' });
+        else if (found.decision === 'commit') answers.set(request, { kind: 'commit' });
+        else answers.set(request, { kind: 'abort', decidedBy: found.decidedBy });
+      }
+      return answers;
+    } catch (thrown) {
+      return answerAll(lost, { kind: 'unknown', error: toError(thrown) });
+    }
+  }
+
+  /**
+   * A taken key fails the whole statement, so nothing of it is written: those whose key is taken have
+   * their answer, the others try again without them. Any other failure leaves the fate open.
+   */
+  async #judgeFailure(
+    group: readonly CommitRequest[],
+    error: Error,
+  ): Promise<Map<CommitRequest, DecideReply>> {
+    // Data that the log cannot store (22) is one request's fault; its neighbours shall not pay for it.
+    const sqlstate = (error as { code?: unknown }).code;
+    if (group.length > 1 && typeof sqlstate === 'string' && sqlstate.startsWith('22')) {
+      const alone = await Promise.all(group.map((request) => this.#decideGroup([request])));
+      return new Map(alone.flatMap((answers) => [...answers]));
+    }
+    const keyTaken = (error as { constraint?: string }).constraint === 'idempotency_pkey';
+    if (!keyTaken) return answerAll(group, { kind: 'unknown', error });
+    const taken = await this.#takenKeys(group).catch(() => undefined);
+    // Not seen, though it just clashed: its writer rolled back, or the log is gone. Settle decides.
+    if (taken === undefined || taken.size === 0)
+      return answerAll(group, { kind: 'unknown', error });
+    const answers = new Map<CommitRequest, DecideReply>();
+    const others: CommitRequest[] = [];
+    for (const request of group) {
+      const existing = taken.get(request.idempotencyKey ?? '');
+      if (existing === undefined) others.push(request);
+      else answers.set(request, { kind: 'already-done', transactionId: existing });
+    }
+    if (others.length > 0) {
+      for (const [request, reply] of await this.#decideGroup(others)) answers.set(request, reply);
+    }
+    return answers;
+  }
+
+  /** Keys of the group that are taken, each with the transaction that took it. */
+  async #takenKeys(group: readonly CommitRequest[]): Promise<Map<string, string>> {
+    const keys = group.flatMap(({ idempotencyKey }) => idempotencyKey ?? []);
+    const { rows } = await this.#reads.run<{ key: string; transaction_id: string }>({
+      text: sql.KEYS_SQL,
+      values: [keys],
+    });
+    if (rows.length > 0) await this.#proveDurable();
+    return new Map(rows.map((row) => [row.key, row.transaction_id]));
+  }
+
+  async #proveDurable(): Promise<void> {
+    const { notices } = await this.#reads.run({ text: sql.DURABILITY_BARRIER_SQL });
+    if (notices.includes('01000') || notices.includes('57P01')) {
+      throw new Error('the decision log could not confirm that its decisions are replicated');
+    }
+  }
+}
+
+/**
+ * Whatever the defaults of the role and the database are. A decision that a crash of the log could lose
+ * would be none, so synchronous_commit = off is overruled; and a statement that has waited for another
+ * one's row has to see that row.
+ */
+async function setUpSession(run: (command: { text: string }) => Promise<unknown>): Promise<void> {
+  await run({
+    text: `select set_config('default_transaction_isolation', 'read committed', false),
+                  -- Nobody waits longer; what is given up must not pile up there.
+                  set_config('statement_timeout', '${STATEMENT_TIMEOUT_MS}', false),
+                  set_config('lock_timeout', '${STATEMENT_TIMEOUT_MS}', false),
+                  -- "not replicated" is a warning: hidden, it would be a promise.
+                  set_config('client_min_messages', 'warning', false),
+                  case when current_setting('synchronous_commit') = 'off'
+                       then set_config('synchronous_commit', 'on', false) end`,
+  });
+}

@@ -1,0 +1,37 @@
+/**
+ * pgxa: atomic commit over several PostgreSQL databases.
+ *
+ * @packageDocumentation
+ */
+export { migrateDecisionLog } from './migrate-decision-log.ts';
+export { createTransactionManager } from './transaction-manager.ts';
+export type {
+  ConnectionOptions,
+  ParticipantOptions,
+  RunOptions,
+  Transaction,
+  TransactionManager,
+  TransactionManagerConfig,
+  TransactionScope,
+} from './public-surface.ts';
+export type { BranchClient, QueryCallback, QueryConfigLike } from './coordinator/branch-client.ts';
+export type { CommitReport, Hook } from './coordinator/transaction.ts';
+export {
+  ConfigError,
+  HeuristicOutcomeError,
+  MisuseError,
+  OutcomeUnknownError,
+  PgxaError,
+  RolledBackError,
+  type PgxaErrorCode,
+} from './errors.ts';
+export { subscribe, type PgxaEventName, type PgxaEvents } from './events.ts';
+export type { IsolationLevel } from './participant/participant.ts';
+export type { PoolClientLike, PoolLike, QueryResult } from './postgres/client.ts';
+export type {
+  BranchLeft,
+  HeuristicFound,
+  ParticipantReport,
+  RecoveryReport,
+} from './recovery/report.ts';
+export type { DecidedBy, Decision, HeuristicKind, Outcome } from './states.ts';

@@ -1,0 +1,15 @@
+import { parseConnectionConfig } from './config.ts';
+import { migrateDecisionLog as migrate } from './decision-log/migrate.ts';
+import type { ConnectionOptions } from './public-surface.ts';
+
+/**
+ * Creates the schema `pgxa` in a database, or brings it up to this version of pgxa. Safe to run at any
+ * time, by several processes at once. The role must be allowed to create a schema; give the log a
+ * database of its own. When the promise resolves the schema is durably there.
+ *
+ * @throws ConfigError with code `PGXA_CONFIG_INVALID`, `PGXA_LOG_UNREACHABLE`, `PGXA_LOG_TOO_NEW` or
+ *   `PGXA_LOG_NOT_USABLE`.
+ */
+export async function migrateDecisionLog(options: ConnectionOptions): Promise<void> {
+  await migrate(parseConnectionConfig(options));
+}

@@ -1,0 +1,131 @@
+import type { Config, ParticipantConfig } from './config.ts';
+import type { DecisionLog } from './decision-log/decision-log.ts';
+import { ConfigError, toError } from './errors.ts';
+import type { Publish } from './events.ts';
+import type { Participant } from './participant/participant.ts';
+import { PostgresParticipant } from './participant/postgres-participant.ts';
+import { isSameDatabase, type ServerFacts } from './participant/server-facts.ts';
+import {
+  createPool,
+  hearErrors,
+  settingsOfPool,
+  type ConnectionSettings,
+} from './postgres/pool.ts';
+import type { Runtime } from './runtime.ts';
+
+/**
+ * Makes the participants and looks at their servers, all at once. One that does not answer is kept: it
+ * is looked at again when a branch needs it.
+ *
+ * @throws ConfigError for one that can never take part, and for two that are the same database.
+ */
+export async function openParticipants(
+  config: Config,
+  log: DecisionLog,
+  runtime: Runtime,
+  publish: Publish,
+): Promise<ReadonlyMap<string, Participant>> {
+  const servers = new Map<string, ServerFacts>();
+  const participants = new Map<string, Participant>();
+  for (const [name, options] of Object.entries(config.participants)) {
+    const register = async (facts: ServerFacts): Promise<void> => {
+      assertDistinct(servers, name, facts);
+      servers.set(name, facts);
+      const before = await log.registerParticipant(name, facts.server, facts.databaseName);
+      if (before !== undefined)
+        publish('participant:server-changed', { participant: name, before });
+    };
+    participants.set(name, makeParticipant(name, options, config, runtime, register));
+  }
+  const refused = await verifyAll(participants, publish);
+  const [first] = refused;
+  if (first === undefined) return participants;
+  await Promise.allSettled([...participants.values()].map((one) => one.close()));
+  if (refused.length === 1) throw first;
+  throw new ConfigError(first.code, refused.map(({ message }) => message).join('; '), {
+    cause: new AggregateError(refused),
+  });
+}
+
+async function verifyAll(
+  participants: ReadonlyMap<string, Participant>,
+  publish: Publish,
+): Promise<ConfigError[]> {
+  const refused = await Promise.all(
+    [...participants.values()].map(async (participant) => {
+      try {
+        await participant.verify();
+        return [];
+      } catch (thrown) {
+        if (thrown instanceof ConfigError) return [thrown];
+        const error = toError(thrown);
+        publish('participant:unavailable', { participant: participant.name, error });
+        return [];
+      }
+    }),
+  );
+  return refused.flat();
+}
+
+function makeParticipant(
+  name: string,
+  options: ParticipantConfig,
+  config: Config,
+  runtime: Runtime,
+  register: (facts: ServerFacts) => Promise<void>,
+): Participant {
+  const { pool, max, lockTimeoutMs, ...given } = options;
+  const settings = placeOf(name, options, given);
+  if (pool !== undefined) hearErrors(pool);
+  const ownPool =
+    pool === undefined
+      ? createPool({
+          application_name: `pgxa ${config.coordinator}`,
+          connectionTimeoutMillis: config.connectTimeoutMs,
+          keepAlive: true,
+          ...settings,
+          ...(max === undefined ? {} : { max }),
+        })
+      : undefined;
+  return new PostgresParticipant({
+    name,
+    pool: pool ?? (ownPool?.pool as NonNullable<typeof pool>),
+    endPool: ownPool === undefined ? undefined : (timeoutMs) => ownPool.end(timeoutMs),
+    settings,
+    connectTimeoutMs: config.connectTimeoutMs,
+    lockTimeoutMs,
+    runtime,
+    register,
+  });
+}
+
+function placeOf(name: string, options: ParticipantConfig, given: object): ConnectionSettings {
+  const isGiven = Object.values(given).some((value) => value !== undefined);
+  const settings = isGiven || options.pool === undefined ? given : settingsOfPool(options.pool);
+  if (settings !== undefined) return settings;
+  throw new ConfigError(
+    'PGXA_CONFIG_INVALID',
+    `configuration: participants.${name}: the pool does not tell where its database is (it is not ` +
+      'a node-postgres Pool): give connectionString beside it',
+    { participant: name },
+  );
+}
+
+/** A physical copy has the identity of its original; only one of them runs since that moment. */
+function assertDistinct(
+  servers: ReadonlyMap<string, ServerFacts>,
+  name: string,
+  facts: ServerFacts,
+): void {
+  for (const [other, known] of servers) {
+    const same =
+      isSameDatabase(known.server, facts.server) && known.runningSince === facts.runningSince;
+    if (other === name || !same) continue;
+    throw new ConfigError(
+      'PGXA_PARTICIPANTS_NOT_DISTINCT',
+      `participants "${other}" and "${name}" are the same database ("${facts.databaseName}" on ` +
+        `system ${facts.server.systemIdentifier}): configure it once`,
+      { participant: name },
+    );
+  }
+}

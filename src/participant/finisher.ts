@@ -1,0 +1,172 @@
+import type { ConnectionGroup } from '../postgres/dedicated-connection.ts';
+import { toError } from '../errors.ts';
+import type { FinishResult, ServerIdentity, XactStatus } from '../states.ts';
+import { quoteGid } from './gid.ts';
+import type { FinishRequest } from './participant.ts';
+import { isSameDatabase, isSameHistory } from './server-facts.ts';
+import { meaningOfFinishFailure, sqlstateOf } from './sqlstate.ts';
+
+/** Asks a server for the fate of an xid. Both answers come from one connection, in this order. */
+export type AskXactStatus = (xid: string) => Promise<{
+  readonly server: ServerIdentity | undefined;
+  readonly status: XactStatus;
+}>;
+
+/**
+ * Finishes one prepared branch, once: COMMIT PREPARED or ROLLBACK PREPARED, and what the answer
+ * proves. "Not found" proves nothing by itself (invariant 6); everything else that is not the right
+ * command tag is "pending" (invariant 5).
+ */
+export async function finishBranch(
+  connections: ConnectionGroup,
+  request: FinishRequest,
+  askXactStatus: AskXactStatus,
+): Promise<FinishResult> {
+  const reply = await sendFinish(connections, request);
+  if (reply.kind === 'absent') return judgeAbsent(request, askXactStatus);
+  return reply;
+}
+
+type SendResult = FinishResult | { readonly kind: 'absent' };
+
+async function sendFinish(
+  connections: ConnectionGroup,
+  request: FinishRequest,
+): Promise<SendResult> {
+  const text = finishSql(request);
+  if (request.owner !== undefined) return sendAsOwner(connections, request, request.owner);
+  try {
+    return judgeReply(request, await connections.run({ text }));
+  } catch (thrown) {
+    switch (meaningOfFinishFailure(thrown)) {
+      case 'absent':
+        return { kind: 'absent' };
+      case 'denied':
+        return sendAsOwner(connections, request, undefined);
+      case 'retry':
+        return { kind: 'pending', error: toError(thrown) };
+    }
+  }
+}
+
+/** Only the owner may finish a branch; membership is not enough, `set role` is (42501 otherwise). */
+async function sendAsOwner(
+  connections: ConnectionGroup,
+  request: FinishRequest,
+  knownOwner: string | undefined,
+): Promise<SendResult> {
+  try {
+    const owner = knownOwner ?? (await ownerOf(connections, request.gid));
+    if (owner === undefined) return { kind: 'absent' };
+    const role = `"${owner.replaceAll('"', '""')}"`;
+    const [setRole, finish] = await connections.runAdjacent([
+      { text: `set role ${role}` },
+      { text: finishSql(request) },
+      { text: 'reset role' },
+    ]);
+    if (finish?.status === 'fulfilled') return judgeReply(request, finish.value);
+    if (meaningOfFinishFailure(finish?.reason) === 'absent') return { kind: 'absent' };
+    const cause: unknown = setRole?.status === 'rejected' ? setRole.reason : finish?.reason;
+    const hint = `grant ${role} to the role that pgxa connects as (with set option)`;
+    const error =
+      sqlstateOf(cause) === '42501'
+        ? new Error(`branch ${request.gid} belongs to role ${role}: ${hint}`, { cause })
+        : toError(cause);
+    return { kind: 'pending', error };
+  } catch (thrown) {
+    return { kind: 'pending', error: toError(thrown) };
+  }
+}
+
+async function ownerOf(connections: ConnectionGroup, gid: string): Promise<string | undefined> {
+  const { rows } = await connections.run<{ owner: string | null }>({
+    text: `select owner::text from pg_prepared_xacts
+            where gid = $1 and database = current_database()`,
+    values: [gid],
+  });
+  return rows[0]?.owner ?? undefined;
+}
+
+function finishSql({ gid, decision }: FinishRequest): string {
+  return `${decision === 'commit' ? 'commit' : 'rollback'} prepared ${quoteGid(gid)}`;
+}
+
+function judgeReply(
+  { decision }: FinishRequest,
+  reply: { readonly command: string; readonly notices: readonly string[] },
+): FinishResult {
+  const expected = decision === 'commit' ? 'COMMIT' : 'ROLLBACK';
+  if (reply.command !== expected) {
+    const error = new Error(`the server answered ${expected} PREPARED with ${reply.command}`);
+    return { kind: 'pending', error };
+  }
+  if (reply.notices.includes('01000') || reply.notices.includes('57P01')) {
+    const error = new Error(`${expected} PREPARED was not confirmed by the synchronous standby`);
+    return { kind: 'pending', error };
+  }
+  return { kind: 'done' };
+}
+
+/** What it means that the gid is not there: by the xid of the branch, or not at all. */
+async function judgeAbsent(
+  request: FinishRequest,
+  askXactStatus: AskXactStatus,
+): Promise<FinishResult> {
+  const { decision, evidence } = request;
+  // Its backend is gone and it is not prepared, so it is rolled back. Its xid says nothing: it was perhaps
+  // never flushed, and is another transaction's after a crash.
+  if (decision === 'abort' && request.absentMeansAborted === true) return { kind: 'done' };
+  if (evidence.xid === undefined) {
+    return hazard('the branch is not there, and its transaction id is not known');
+  }
+  let answer: Awaited<ReturnType<AskXactStatus>>;
+  try {
+    answer = await askXactStatus(evidence.xid);
+  } catch (thrown) {
+    return { kind: 'pending', error: toError(thrown) };
+  }
+  const { server, status } = answer;
+  if (server === undefined || !isSameDatabase(server, evidence.server)) {
+    const error = new Error('a standby or another server answers in place of the registered one');
+    return { kind: 'pending', error };
+  }
+  if (!isSameHistory(server, evidence.server)) {
+    return hazard(
+      `the branch is not there, and the server went from timeline ${evidence.server.timeline} to ` +
+        `${server.timeline}: a failover may have lost it`,
+    );
+  }
+  return judgeStatus(decision, status, evidence.xid);
+}
+
+function judgeStatus(
+  decision: FinishRequest['decision'],
+  status: XactStatus,
+  xid: string,
+): FinishResult {
+  switch (status) {
+    case 'committed':
+      if (decision === 'commit') return { kind: 'done' };
+      return {
+        kind: 'heuristic',
+        heuristic: 'commit',
+        evidence: `the decision is abort, and transaction ${xid} of the branch is committed`,
+      };
+    case 'aborted':
+      if (decision === 'abort') return { kind: 'done' };
+      return {
+        kind: 'heuristic',
+        heuristic: 'rollback',
+        evidence: `the decision is commit, and transaction ${xid} of the branch is rolled back`,
+      };
+    case 'in progress':
+      // Not prepared yet (its PREPARE is still on its way), or another finisher is at work.
+      return { kind: 'pending', error: new Error('the branch is still in progress') };
+    case 'no-information':
+      return hazard(`the branch is not there, and the server cannot tell the fate of xid ${xid}`);
+  }
+}
+
+function hazard(evidence: string): FinishResult {
+  return { kind: 'heuristic', heuristic: 'hazard', evidence };
+}

@@ -1,0 +1,424 @@
+import { HeuristicOutcomeError, toError } from '../errors.ts';
+import type { Notice, PoolClientLike, QueryConfig, QueryResult } from '../postgres/client.ts';
+import { ConnectionLostError } from '../postgres/connection-lost.ts';
+import { cutOff } from '../postgres/end.ts';
+import { SyncUnit, unitStep, type UnitStep } from '../postgres/sync-unit.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Backend, BranchEvidence, BranchWork, OnePhaseReply, Vote } from '../states.ts';
+import {
+  beginSql,
+  changesRows,
+  CONSTRAINTS_SQL,
+  LAST_LOOK_SQL,
+  limitsOf,
+  prepareSql,
+  PROBE_SQL,
+  UNLOCK_SQL,
+  VOTE_LOOK_SQL,
+  xidOf,
+} from './branch-statements.ts';
+import type { Branch, BranchSpec, StatementTraits } from './participant.ts';
+import type { ServerFacts } from './server-facts.ts';
+import { onePhaseReplyOf, voteOf, type Circumstances } from './branch-replies.ts';
+import { isConnectionLoss, sqlstateOf } from './sqlstate.ts';
+
+/** What a branch asks of its participant. */
+export interface BranchHost {
+  readonly name: string;
+  readonly lockTimeoutMs: number;
+  readonly runtime: Runtime;
+  /** A client that is idle and on the registered server, with the facts of its session. */
+  acquire(signal: AbortSignal): Promise<{ client: PoolClientLike; facts: ServerFacts }>;
+  /** Facts of the session as it is now: behind a pooler it may be another one than before. */
+  factsOf(client: PoolClientLike): Promise<ServerFacts>;
+  /** Ends a backend whose client is gone, in the background. */
+  fenceLater(backend: Backend): void;
+}
+
+/** Beyond the deadline of the transaction, how long the reply to a one-phase COMMIT may take. */
+const COMMIT_REPLY_EXTRA_MS = 5_000;
+
+/** How long the reply to the COMMIT of a branch that only read may take. */
+const READER_REPLY_MS = 5_000;
+/** How long the reply to ROLLBACK may take before the session is ended instead. */
+const ROLLBACK_REPLY_MS = 3_000;
+
+export class PostgresBranch implements Branch {
+  readonly participant: string;
+  readonly ordinal: number;
+  readonly #host: BranchHost;
+  readonly #spec: BranchSpec;
+  #client: PoolClientLike | undefined;
+  #facts: ServerFacts | undefined;
+  #unit: SyncUnit | undefined;
+  #opened = false;
+  #released = false;
+  /** The session holds something that the next user of the connection must not see. */
+  #dirty = false;
+  #xid: string | undefined;
+  #checkpoint: string | undefined;
+  /** Statements ran since the server was last asked for the xid. */
+  #stale = false;
+  /** A statement has surely changed rows: the branch is a writer whatever its xid is. */
+  #changedRows = false;
+  /** Statements in flight. */
+  #busy = 0;
+  /** Rolled back: a session that comes now comes too late. */
+  #ended = false;
+  /** LISTEN and NOTIFY have no xid and must still not be published before the decision. */
+  #unlogged = false;
+  #firstError: Error | undefined;
+  /** The session was ended by the server or the network. */
+  #sessionEnded = false;
+  /** The branch can never commit: its session is lost, or was ended behind our back. */
+  #lost: Error | undefined;
+
+  constructor(host: BranchHost, spec: BranchSpec) {
+    this.participant = host.name;
+    this.ordinal = spec.branch;
+    this.#host = host;
+    this.#spec = spec;
+  }
+
+  get lost(): Error | undefined {
+    return this.#lost;
+  }
+
+  get mayFailAtCommit(): boolean {
+    return (this.#spec.isolationLevel ?? this.#facts?.defaultIsolation) === 'serializable';
+  }
+
+  get sessionEnded(): boolean {
+    return this.#sessionEnded;
+  }
+
+  get connected(): boolean {
+    return this.#facts !== undefined;
+  }
+
+  async execute(query: QueryConfig, traits: StatementTraits): Promise<QueryResult | QueryResult[]> {
+    this.#dirty ||= traits.leavesSessionState;
+    this.#unlogged ||= traits.notifies;
+    this.#busy += 1;
+    try {
+      const result = this.#opened
+        ? await this.#statement(query)
+        : await this.#openWith(query, traits.statements === 1);
+      this.#note(result);
+      return result;
+    } catch (thrown) {
+      throw this.#fail(toError(thrown));
+    } finally {
+      this.#busy -= 1;
+    }
+  }
+
+  async inspect(): Promise<BranchWork> {
+    if (!this.#opened) return { kind: 'none' };
+    if (this.#lost !== undefined) return { kind: 'failed', error: this.#lost };
+    const sureWriter = this.#changedRows && this.#firstError === undefined;
+    if (!sureWriter && (this.#stale || this.#firstError !== undefined)) {
+      const probe = unitStep(PROBE_SQL);
+      try {
+        await this.#run([probe]);
+        await this.#noteProbe(probe);
+      } catch (thrown) {
+        // 25P02 in a failed block: what matters is the error that failed it.
+        return { kind: 'failed', error: this.#firstError ?? this.#fail(toError(thrown)) };
+      }
+    }
+    const writes = this.#xid !== undefined || this.#changedRows || this.#unlogged;
+    return { kind: writes ? 'writer' : 'read-only' };
+  }
+
+  async prepare(gid: string): Promise<Vote> {
+    if (this.#lost !== undefined) {
+      this.#release(true);
+      return { kind: 'no', error: this.#lost };
+    }
+    const look = unitStep(VOTE_LOOK_SQL);
+    const prepare = unitStep(prepareSql(gid));
+    let failure: Error | undefined;
+    try {
+      await this.#run([look, unitStep(CONSTRAINTS_SQL), prepare, unitStep(UNLOCK_SQL)]);
+    } catch (thrown) {
+      failure = toError(thrown);
+    }
+    this.#xid ??= xidOf(look);
+    const vote = voteOf(prepare, this.#circumstances(failure));
+    this.#release(failure !== undefined || vote.kind !== 'yes');
+    return vote;
+  }
+
+  outliveDeadline(): void {
+    this.#spec.signal.removeEventListener('abort', this.#onAbort);
+  }
+
+  async commitReadOnly(): Promise<Vote> {
+    const commit = unitStep('commit');
+    const cancelTimer = this.#host.runtime.after(READER_REPLY_MS, () => {
+      this.#release(true);
+    });
+    try {
+      await this.#run([commit, unitStep(UNLOCK_SQL)]);
+    } catch (thrown) {
+      const error = this.#fail(toError(thrown));
+      this.#release(true);
+      return { kind: 'no', error };
+    } finally {
+      cancelTimer();
+    }
+    this.#release(false);
+    if (commit.result?.command === 'COMMIT') return { kind: 'read-only' };
+    return {
+      kind: 'no',
+      error: this.#firstError ?? new Error('the server rolled the branch back'),
+    };
+  }
+
+  async commitOnePhase(): Promise<OnePhaseReply> {
+    if (this.#lost === undefined && this.#xid === undefined) await this.#learnXid();
+    if (this.#lost !== undefined) {
+      this.#release(true);
+      return { kind: 'rolled-back', error: this.#lost };
+    }
+    const commit = unitStep('commit');
+    // From here on the deadline must not end the session: its COMMIT is the decision.
+    this.#spec.signal.removeEventListener('abort', this.#onAbort);
+    const replyMs = Math.max(0, this.#spec.remainingMs()) + COMMIT_REPLY_EXTRA_MS;
+    const cancelTimer = this.#host.runtime.after(replyMs, () => {
+      this.#release(true);
+    });
+    let failure: Error | undefined;
+    try {
+      const look = unitStep(LAST_LOOK_SQL);
+      await this.#run([look, unitStep(CONSTRAINTS_SQL), commit, unitStep(UNLOCK_SQL)]);
+    } catch (thrown) {
+      failure = toError(thrown);
+    } finally {
+      cancelTimer();
+    }
+    const reply = onePhaseReplyOf(commit, this.#circumstances(failure));
+    this.#release(failure !== undefined || reply.kind !== 'committed');
+    return reply;
+  }
+
+  async rollback(): Promise<void> {
+    this.#ended = true;
+    if (!this.#opened || this.#released) return;
+    if (this.#lost !== undefined || this.#busy > 0) {
+      const backend = this.#client === undefined ? undefined : this.#facts?.backend;
+      this.#release(true);
+      // A statement in flight would go on, with its locks, until the server misses its client.
+      if (backend !== undefined) this.#host.fenceLater(backend);
+      return;
+    }
+    // A connection gone silent must not hold its caller: ending the session rolls back too.
+    const cancelTimer = this.#host.runtime.after(ROLLBACK_REPLY_MS, () => {
+      const backend = this.#facts?.backend;
+      this.#release(true);
+      if (backend !== undefined) this.#host.fenceLater(backend);
+    });
+    try {
+      await this.#run([unitStep('rollback'), unitStep(UNLOCK_SQL)]);
+      this.#release(false);
+    } catch {
+      // The session ends, and with it the transaction.
+      this.#release(true);
+    } finally {
+      cancelTimer();
+    }
+  }
+
+  /** Only an xid that is known before COMMIT is sent can settle a lost reply to it. */
+  async #learnXid(): Promise<void> {
+    const probe = unitStep(PROBE_SQL);
+    try {
+      await this.#run([probe]);
+      await this.#noteProbe(probe);
+    } catch (thrown) {
+      this.#lost ??= this.#fail(toError(thrown));
+    }
+  }
+
+  /** BEGIN, limits, the first statement and the probe in one round trip, under one Sync. */
+  async #openWith(query: QueryConfig, together: boolean): Promise<QueryResult | QueryResult[]> {
+    this.#opened = true;
+    const { client, facts } = await this.#host.acquire(this.#spec.signal);
+    if (this.#ended) {
+      client.release();
+      throw new Error('the transaction was rolled back while its branch waited for a connection');
+    }
+    this.#take(client, facts);
+    const begin = unitStep(beginSql(this.#spec));
+    const limits = limitsOf(this.#spec.remainingMs(), this.#host.lockTimeoutMs, facts);
+    const first: UnitStep = { query, notices: [] };
+    const probe = unitStep(PROBE_SQL);
+    const opening = [begin, ...(limits === undefined ? [] : [limits])];
+    try {
+      await this.#run(together ? [...opening, first, probe] : opening);
+    } catch (thrown) {
+      // Without a transaction around it nothing may follow on this session.
+      if (begin.result === undefined) this.#lost = toError(thrown);
+      throw thrown;
+    }
+    if (!together) return this.#statement(query);
+    await this.#noteProbe(probe);
+    if (first.result === undefined) throw new Error('the first statement has no result');
+    return first.result;
+  }
+
+  async #statement(query: QueryConfig): Promise<QueryResult | QueryResult[]> {
+    if (this.#lost !== undefined) throw this.#lost;
+    this.#stale ||= this.#xid === undefined;
+    const client = this.#heldClient();
+    const result = (await client.query(query)) as QueryResult | QueryResult[];
+    if (client.getTransactionStatus?.() === 'I') {
+      this.#lost = new HeuristicOutcomeError(
+        `a statement ended the transaction of the branch on "${this.participant}" behind the ` +
+          'coordinator: what it did there may be committed although the transaction is not',
+        {
+          kind: 'hazard',
+          participant: this.participant,
+          transactionId: this.#spec.transactionId,
+        },
+      );
+      throw this.#lost;
+    }
+    return result;
+  }
+
+  async #run(steps: readonly UnitStep[]): Promise<void> {
+    const client = this.#heldClient();
+    const { getTypeParser } = client as {
+      getTypeParser?: (oid: number, format: string) => unknown;
+    };
+    const types =
+      getTypeParser === undefined
+        ? undefined
+        : {
+            getTypeParser: (oid: number, format: string) => getTypeParser.call(client, oid, format),
+          };
+    const unit = new SyncUnit(steps, types);
+    this.#unit = unit;
+    try {
+      client.query(unit);
+      await unit.done;
+    } finally {
+      this.#unit = undefined;
+    }
+  }
+
+  #heldClient(): PoolClientLike {
+    if (this.#lost !== undefined) throw this.#lost;
+    if (this.#client === undefined) throw new Error('the branch has no session');
+    return this.#client;
+  }
+
+  #take(client: PoolClientLike, facts: ServerFacts): void {
+    this.#client = client;
+    this.#facts = facts;
+    // A Sync for each query would let a statement run although its BEGIN failed: see SyncUnit.
+    if (client.pipeline === true) {
+      client.pipeline = false;
+      this.#restorePipeline = true;
+    }
+    client.on('error', this.#onError);
+    client.on('notice', this.#onNotice);
+    this.#spec.signal.addEventListener('abort', this.#onAbort, { once: true });
+    if (this.#spec.signal.aborted) this.#onAbort();
+  }
+
+  #restorePipeline = false;
+
+  readonly #onError = (error: unknown): void => {
+    this.#sessionEnded = true;
+    this.#lost ??= toError(error);
+  };
+
+  readonly #onNotice = (notice: unknown): void => {
+    this.#unit?.currentStep?.notices.push((notice as Notice).code ?? '');
+  };
+
+  readonly #onAbort = (): void => {
+    const { backend } = this.#facts ?? {};
+    this.#lost ??= toError(this.#spec.signal.reason);
+    this.#release(true);
+    // The server does not notice a dead client while it executes; its locks would stay.
+    if (backend !== undefined) this.#host.fenceLater(backend);
+  };
+
+  #release(destroy: boolean): void {
+    const client = this.#client;
+    if (client === undefined || this.#released) return;
+    this.#released = true;
+    this.#client = undefined;
+    this.#spec.signal.removeEventListener('abort', this.#onAbort);
+    client.removeListener('notice', this.#onNotice);
+    const ends = destroy || this.#dirty;
+    if (!ends) {
+      // A client that ends may still emit; nobody else listens, and unheard errors end the process.
+      client.removeListener('error', this.#onError);
+      // Not on one that ends either: pg would wait for its pipeline to drain before it ends.
+      if (this.#restorePipeline) client.pipeline = true;
+    }
+    client.release(ends);
+    if (!destroy) return;
+    // pg asks an idle session to end in good order, which one that has gone silent never does.
+    cutOff(client);
+    this.#unit?.giveUp();
+  }
+
+  #note(result: QueryResult | QueryResult[]): void {
+    const results = Array.isArray(result) ? result : [result];
+    // Rows changed without an xid are those of a foreign table: PREPARE must refuse that branch.
+    this.#changedRows ||= results.some(changesRows);
+  }
+
+  async #noteProbe(probe: UnitStep): Promise<void> {
+    const row = probe.result?.rows[0] as ProbeRow | undefined;
+    if (this.#xid === undefined && row?.xid !== undefined) {
+      this.#xid = row.xid ?? undefined;
+      this.#checkpoint = row.checkpoint ?? undefined;
+    }
+    this.#stale = false;
+    if (row !== undefined && row.pid !== this.#facts?.backend.pid) {
+      this.#facts = await this.#host.factsOf(this.#heldClient());
+    }
+  }
+
+  #fail(error: Error): Error {
+    this.#firstError ??= error;
+    if (isConnectionLoss(error)) {
+      this.#lost ??= error;
+      // Of an error without an SQLSTATE only the session itself tells whether it ended.
+      this.#sessionEnded ||=
+        sqlstateOf(error) !== undefined || error instanceof ConnectionLostError;
+    }
+    return error;
+  }
+
+  /** What is known beside the replies when a vote or a commit is judged. */
+  #circumstances(failure: Error | undefined): Circumstances {
+    return { failure, firstError: this.#firstError, lost: this.#lost, evidence: this.#evidence() };
+  }
+
+  #evidence(): BranchEvidence {
+    const facts = this.#facts;
+    if (facts === undefined) throw new Error('a branch without a session has no evidence');
+    return {
+      participant: this.participant,
+      branch: this.ordinal,
+      xid: this.#xid,
+      checkpoint: this.#checkpoint,
+      server: facts.server,
+      backend: facts.backend,
+    };
+  }
+}
+
+interface ProbeRow {
+  readonly xid: string | null;
+  readonly pid: number;
+  readonly checkpoint: string | null;
+}

@@ -1,0 +1,374 @@
+import { ConfigError, toError } from '../errors.ts';
+import type { PoolClientLike, PoolLike } from '../postgres/client.ts';
+import { untilAborted } from '../patience.ts';
+import { ConnectionGroup, type RunCommand } from '../postgres/dedicated-connection.ts';
+import { poolMax, type ConnectionSettings } from '../postgres/pool.ts';
+import type { Runtime } from '../runtime.ts';
+import type {
+  Backend,
+  BranchEvidence,
+  FinishResult,
+  ServerIdentity,
+  XactStatus,
+} from '../states.ts';
+import { finishBranch } from './finisher.ts';
+import type {
+  Branch,
+  BranchSpec,
+  FinishRequest,
+  InDoubtListing,
+  Participant,
+} from './participant.ts';
+import { PostgresBranch, type BranchHost } from './postgres-branch.ts';
+import {
+  assertUsable,
+  factsOfRow,
+  isSameDatabase,
+  isSameHistory,
+  SERVER_FACTS_SQL,
+  type ServerFacts,
+  type ServerFactsRow,
+} from './server-facts.ts';
+import { connectConfigurationHint, sqlstateOf } from './sqlstate.ts';
+
+export interface PostgresParticipantOptions {
+  readonly name: string;
+  /** Where branches run. */
+  readonly pool: PoolLike;
+  /** Ends the pool, if it was made for this participant. */
+  readonly endPool: ((timeoutMs: number) => Promise<void>) | undefined;
+  /** For the connections beside the pool: phase two, recovery, fencing. */
+  readonly settings: ConnectionSettings;
+  readonly connectTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  readonly runtime: Runtime;
+  /** Compares with, or makes, the registration in the decision log; throws ConfigError if refused. */
+  readonly register: (facts: ServerFacts) => Promise<void>;
+}
+
+/**
+ * Connections for phase two and recovery. Each pipelines, and the server works on one command of a
+ * connection at a time: a few of them let their flushes share one write to disk.
+ */
+const FINISH_CONNECTIONS = 3;
+/** COMMIT PREPARED waits for one flush, and for a synchronous standby if there is one. */
+const COMMAND_TIMEOUT_MS = 10_000;
+/** How long the server may take to end a backend that is told to. */
+const TERMINATE_TIMEOUT_MS = 3_000;
+/** Time for clients to come back and end, before they are cut off. */
+const POOL_END_TIMEOUT_MS = 2_000;
+/** More unusable idle clients in a row than this mean that the pool is broken. */
+const CHECKOUTS_MAX = 20;
+
+export class PostgresParticipant implements Participant, BranchHost {
+  readonly name: string;
+  readonly lockTimeoutMs: number;
+  readonly runtime: Runtime;
+  readonly capacity: number;
+  readonly #options: PostgresParticipantOptions;
+  readonly #connections: ConnectionGroup;
+  /** Facts of the sessions in the pool, asked once for each. */
+  readonly #facts = new WeakMap<PoolClientLike, ServerFacts>();
+  #registered: ServerIdentity | undefined;
+  #registering: Promise<ServerIdentity> | undefined;
+
+  constructor(options: PostgresParticipantOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.lockTimeoutMs = options.lockTimeoutMs;
+    this.runtime = options.runtime;
+    this.capacity = poolMax(options.pool);
+    this.#connections = new ConnectionGroup(FINISH_CONNECTIONS, {
+      config: { application_name: `pgxa ${options.name}`, ...options.settings },
+      connectTimeoutMs: options.connectTimeoutMs,
+      commandTimeoutMs: COMMAND_TIMEOUT_MS,
+      onConnect: showWarnings,
+    });
+  }
+
+  async verify(): Promise<ServerIdentity> {
+    return this.#verify(await this.#factsBesidePool());
+  }
+
+  branch(spec: BranchSpec): Branch {
+    return new PostgresBranch(this, spec);
+  }
+
+  async finish(request: FinishRequest): Promise<FinishResult> {
+    return finishBranch(this.#connections, request, (xid) => this.#askXactStatus(xid));
+  }
+
+  async fence(backend: Backend): Promise<boolean> {
+    const isIt = `pid = $1 and (backend_start is null
+                  or extract(epoch from backend_start)::text = $2)`;
+    const values = [backend.pid, backend.startedAt];
+    try {
+      await this.#connections.run({
+        text: `select pg_terminate_backend(pid, ${TERMINATE_TIMEOUT_MS})
+                 from pg_stat_activity where ${isIt}`,
+        values,
+      });
+      // Not seen on a standby, or on another server, is no information.
+      const { rows } = await this.#connections.run<{ gone: boolean }>({
+        text: `select not pg_is_in_recovery()
+                      and (select system_identifier::text from pg_control_system()) = $3
+                      and not exists (select from pg_stat_activity where ${isIt}) as gone`,
+        values: [...values, this.#registered?.systemIdentifier ?? ''],
+      });
+      return rows[0]?.gone === true;
+    } catch {
+      return false;
+    }
+  }
+
+  fenceLater(backend: Backend): void {
+    void this.fence(backend);
+  }
+
+  async xactStatus({
+    xid,
+    checkpoint,
+    server: original,
+  }: Pick<BranchEvidence, 'xid' | 'checkpoint' | 'server'>): Promise<XactStatus> {
+    if (xid === undefined) return 'no-information';
+    const answer = await this.#askXactStatus(xid);
+    const sameHistory = answer.server !== undefined && isSameHistory(answer.server, original);
+    // After a crash the id may be another transaction's; if so, ours was lost, and "aborted" is right still.
+    const isOurs = checkpoint !== undefined && answer.checkpoint === checkpoint;
+    if (!sameHistory || (!isOurs && answer.status !== 'aborted')) return 'no-information';
+    return answer.status;
+  }
+
+  async listInDoubt(): Promise<InDoubtListing> {
+    const { rows } = await this.#connections.run<ListingRow>({ text: LIST_SQL });
+    const [row] = rows;
+    if (row === undefined) throw new Error('unreachable: the query always answers one row');
+    const facts = factsOfRow(row);
+    // Invariant 9: an empty list from the wrong server is no information.
+    if (facts.inRecovery) return { kind: 'standby' };
+    if (this.#registered === undefined) await this.#verify(facts);
+    if (this.#registered !== undefined && !isSameDatabase(this.#registered, facts.server)) {
+      return { kind: 'other-server', server: facts.server };
+    }
+    const branches = row.branches.map(({ gid, xid, age_ms, owner }) => ({
+      gid,
+      xid,
+      ageMs: Number(age_ms),
+      owner,
+      ownedByOther: owner !== row.role_name,
+    }));
+    return { kind: 'listed', server: facts.server, branches };
+  }
+
+  async acquire(signal: AbortSignal): Promise<{ client: PoolClientLike; facts: ServerFacts }> {
+    for (let checkout = 1; checkout <= CHECKOUTS_MAX; checkout += 1) {
+      const client = await this.#checkOut(signal);
+      const status = client.getTransactionStatus?.();
+      // Somebody released it inside a transaction: BEGIN would only warn, and join that one.
+      if (status !== undefined && status !== null && status !== 'I') {
+        client.release(true);
+        continue;
+      }
+      try {
+        return { client, facts: await this.#factsInTime(client, signal) };
+      } catch (error) {
+        client.release(true);
+        throw error;
+      }
+    }
+    throw new Error(`the pool of "${this.name}" only has clients that are inside a transaction`);
+  }
+
+  async factsOf(client: PoolClientLike): Promise<ServerFacts> {
+    const { rows } = (await client.query(SERVER_FACTS_SQL)) as { rows: ServerFactsRow[] };
+    const facts = this.#onlyRow(rows);
+    await this.#verify(facts);
+    this.#facts.set(client, facts);
+    return facts;
+  }
+
+  /** The deadline counts here too: a new connection may be as silent as any. */
+  async #factsInTime(client: PoolClientLike, signal: AbortSignal): Promise<ServerFacts> {
+    const known = this.#facts.get(client);
+    if (known !== undefined) return known;
+    // Until a branch listens, nobody does, and an unheard error ends the process.
+    client.on('error', ignoreError);
+    const facts = await untilAborted(signal, this.factsOf(client));
+    client.removeListener('error', ignoreError);
+    return facts;
+  }
+
+  async close(): Promise<void> {
+    await this.#connections.close();
+    await this.#options.endPool?.(POOL_END_TIMEOUT_MS);
+  }
+
+  async #factsBesidePool(): Promise<ServerFacts> {
+    try {
+      const { rows } = await this.#connections.run<ServerFactsRow>({ text: SERVER_FACTS_SQL });
+      return this.#onlyRow(rows);
+    } catch (error) {
+      const hint = connectConfigurationHint(error);
+      if (hint === undefined) throw error;
+      throw new ConfigError(
+        'PGXA_PARTICIPANT_NOT_USABLE',
+        `cannot connect to participant "${this.name}" (SQLSTATE ${sqlstateOf(error) ?? 'none'}: ` +
+          `${toError(error).message}): ${hint}`,
+        { participant: this.name, cause: error },
+      );
+    }
+  }
+
+  #onlyRow(rows: readonly ServerFactsRow[]): ServerFacts {
+    const [row] = rows;
+    if (row === undefined) throw new Error('unreachable: the query always answers one row');
+    return factsOfRow(row);
+  }
+
+  async #verify(facts: ServerFacts): Promise<ServerIdentity> {
+    assertUsable(this.name, facts);
+    const registered = this.#registered;
+    if (registered === undefined) {
+      this.#registering ??= this.#register(facts);
+      try {
+        return await this.#registering;
+      } finally {
+        this.#registering = undefined;
+      }
+    }
+    if (!isSameDatabase(registered, facts.server)) {
+      throw new ConfigError(
+        'PGXA_PARTICIPANT_IDENTITY',
+        `participant "${this.name}" answers from another database than the registered one: ` +
+          `expected ${describeServer(registered)}, got ${describeServer(facts.server)}`,
+        { participant: this.name },
+      );
+    }
+    return facts.server;
+  }
+
+  async #register(facts: ServerFacts): Promise<ServerIdentity> {
+    await this.#options.register(facts);
+    this.#registered = facts.server;
+    return facts.server;
+  }
+
+  async #checkOut(signal: AbortSignal): Promise<PoolClientLike> {
+    signal.throwIfAborted();
+    const checkout = this.#options.pool.connect();
+    try {
+      return await untilAborted(signal, checkout);
+    } catch (error) {
+      // The pool may still hand the client out: nobody waits for it any more.
+      if (signal.aborted)
+        checkout.then(
+          (client) => {
+            client.release();
+          },
+          () => undefined,
+        );
+      throw error;
+    }
+  }
+
+  /** A commit that is visible may still be unknown to a synchronous standby; what follows it is not. */
+  async #proveDurable(): Promise<void> {
+    const { notices } = await this.#connections.run({
+      text: `select pg_logical_emit_message(true, 'pgxa', 'barrier')`,
+    });
+    if (notices.includes('01000')) {
+      throw new Error('the synchronous standby has not confirmed the commit');
+    }
+  }
+
+  /** Identity and status in one statement: two could reach two servers, with a failover in between. */
+  async #askXactStatus(xid: string): Promise<XactAnswer> {
+    try {
+      const { rows } = await this.#connections.run<XactRow>({
+        text: XACT_STATUS_SQL,
+        values: [xid],
+      });
+      const facts = this.#onlyRow(rows);
+      const server = facts.inRecovery ? undefined : facts.server;
+      const status = (server === undefined ? undefined : rows[0]?.status) ?? 'no-information';
+      if (status === 'committed') await this.#proveDurable();
+      return { server, status, checkpoint: rows[0]?.checkpoint };
+    } catch (error) {
+      // 22023: this server never issued that xid, so it is not the one that did, or lost it.
+      if (sqlstateOf(error) !== '22023') throw error;
+      const facts = await this.#factsBesidePool();
+      const server = facts.inRecovery ? undefined : facts.server;
+      return { server, status: 'no-information', checkpoint: undefined };
+    }
+  }
+}
+
+interface XactRow extends ServerFactsRow {
+  readonly status: XactStatus | null;
+  readonly checkpoint: string;
+}
+
+interface XactAnswer {
+  readonly server: ServerIdentity | undefined;
+  readonly status: XactStatus;
+  readonly checkpoint: string | undefined;
+}
+
+const XACT_STATUS_SQL = `
+  select facts.*, pg_xact_status($1::xid8) as status,
+         (select checkpoint_lsn::text from pg_control_checkpoint()) as checkpoint
+    from (${SERVER_FACTS_SQL}) facts`;
+
+/** The notices of a finish are evidence: a role that hides warnings would hide "not replicated". */
+async function showWarnings(run: RunCommand): Promise<void> {
+  await run({
+    text: `select set_config('client_min_messages', 'warning', false)
+            where current_setting('client_min_messages') not in ('warning', 'notice', 'log')
+              and current_setting('client_min_messages') !~ '^debug'`,
+  });
+}
+
+function ignoreError(): void {
+  // Told by the query that it breaks.
+}
+
+function describeServer(server: ServerIdentity): string {
+  return `system ${server.systemIdentifier} database oid ${server.databaseOid}`;
+}
+
+interface ListingRow extends ServerFactsRow {
+  readonly role_name: string;
+  readonly branches: readonly ListedRow[];
+}
+
+interface ListedRow {
+  readonly gid: string;
+  readonly xid: string;
+  readonly age_ms: string;
+  readonly owner: string | null;
+}
+
+/**
+ * Facts and list in one statement. `transaction` is a 32-bit xid: of the 64-bit ones that end in it, the
+ * nearest to the next xid of the snapshot is meant. It may lie ahead of it, since the list is newer
+ * than the snapshot, and never further than half of the 32-bit circle.
+ */
+const LIST_SQL = `
+  with facts as (${SERVER_FACTS_SQL}),
+       next as (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as xid),
+       branch as (
+         select p.gid, p.prepared, p.owner::text as owner,
+                (next.xid >> 32 << 32 | p.transaction::text::bigint) as near, next.xid as next_xid
+           from pg_prepared_xacts p, next
+          where p.database = current_database())
+  select facts.*, current_user::text as role_name,
+         coalesce((select jsonb_agg(jsonb_build_object(
+                            'gid', gid,
+                            'xid', (near + case when near - next_xid > 2147483648 then -4294967296
+                                                when next_xid - near > 2147483648 then 4294967296
+                                                else 0 end)::text,
+                            'age_ms', round(extract(epoch from clock_timestamp() - prepared)
+                                            * 1000)::text,
+                            'owner', owner) order by prepared)
+                     from branch), '[]') as branches
+    from facts`;

@@ -1,0 +1,106 @@
+import { ConfigError } from '../errors.ts';
+import type { Backend, ServerIdentity } from '../states.ts';
+
+/** What one session tells about the server behind it. */
+export interface ServerFacts {
+  readonly server: ServerIdentity;
+  readonly backend: Backend;
+  readonly inRecovery: boolean;
+  readonly databaseName: string;
+  /** Start of the server, with microseconds: tells a server from a physical copy that runs beside it. */
+  readonly runningSince: string;
+  readonly maxPreparedTransactions: number;
+  readonly versionNumber: number;
+  /** Session defaults in milliseconds; 0 is "no limit". */
+  readonly lockTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly defaultIsolation: string;
+}
+
+/** One row, answered by every role on primaries and standbys. */
+export const SERVER_FACTS_SQL = `
+  select pg_backend_pid() as pid,
+         (select extract(epoch from backend_start)::text
+            from pg_stat_activity where pid = pg_backend_pid()) as started_at,
+         pg_is_in_recovery() as in_recovery,
+         (select system_identifier::text from pg_control_system()) as system_identifier,
+         case when pg_is_in_recovery() then ''
+              else left(pg_walfile_name(pg_current_wal_lsn()), 8) end as timeline,
+         (select oid::text from pg_database where datname = current_database()) as database_oid,
+         current_database()::text as database_name,
+         extract(epoch from pg_postmaster_start_time())::text as running_since,
+         current_setting('server_version_num')::int as version_number,
+         (select jsonb_object_agg(name, setting) from pg_settings
+           where name in ('max_prepared_transactions', 'lock_timeout', 'statement_timeout',
+                          'idle_in_transaction_session_timeout',
+                          'default_transaction_isolation')) as settings`;
+
+export interface ServerFactsRow {
+  readonly pid: number;
+  readonly started_at: string;
+  readonly in_recovery: boolean;
+  readonly system_identifier: string;
+  readonly timeline: string;
+  readonly database_oid: string;
+  readonly database_name: string;
+  readonly running_since: string;
+  readonly version_number: number;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+export function factsOfRow(row: ServerFactsRow): ServerFacts {
+  const setting = (name: string): number => Number(row.settings[name] ?? 0);
+  return {
+    server: {
+      systemIdentifier: row.system_identifier,
+      timeline: row.timeline,
+      databaseOid: row.database_oid,
+    },
+    backend: { pid: row.pid, startedAt: row.started_at },
+    inRecovery: row.in_recovery,
+    databaseName: row.database_name,
+    runningSince: row.running_since,
+    versionNumber: row.version_number,
+    maxPreparedTransactions: setting('max_prepared_transactions'),
+    lockTimeoutMs: setting('lock_timeout'),
+    statementTimeoutMs: setting('statement_timeout'),
+    idleTimeoutMs: setting('idle_in_transaction_session_timeout'),
+    defaultIsolation: row.settings['default_transaction_isolation'] ?? '',
+  };
+}
+
+/** The same database of the same server; a promotion (another timeline) keeps it the same. */
+export function isSameDatabase(a: ServerIdentity, b: ServerIdentity): boolean {
+  return a.systemIdentifier === b.systemIdentifier && a.databaseOid === b.databaseOid;
+}
+
+/** An xid of one is evidence on the other (invariant 6): also the same timeline. */
+export function isSameHistory(a: ServerIdentity, b: ServerIdentity): boolean {
+  return isSameDatabase(a, b) && a.timeline === b.timeline;
+}
+
+const VERSION_NUMBER_MIN = 140_000;
+
+/** @throws ConfigError if branches can never be prepared on this server. */
+export function assertUsable(participant: string, facts: ServerFacts): void {
+  const refuse = (problem: string): never => {
+    throw new ConfigError(
+      'PGXA_PARTICIPANT_NOT_USABLE',
+      `participant "${participant}" cannot take part: ${problem}`,
+      { participant },
+    );
+  };
+  if (facts.versionNumber < VERSION_NUMBER_MIN) {
+    refuse(`it runs PostgreSQL ${facts.versionNumber}; expected 14 (140000) or newer`);
+  }
+  if (facts.inRecovery) {
+    refuse('it is a standby (pg_is_in_recovery() is true); connect to the primary');
+  }
+  if (facts.maxPreparedTransactions === 0) {
+    refuse(
+      'max_prepared_transactions is 0, so PREPARE TRANSACTION is disabled; set it to at least the ' +
+        'number of concurrent transactions and restart the server',
+    );
+  }
+}

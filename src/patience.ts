@@ -1,0 +1,41 @@
+import { toError } from './errors.ts';
+import type { Runtime } from './runtime.ts';
+
+/** The result of `work`, or undefined when it takes longer than `ms`. */
+export async function within<T>(
+  runtime: Runtime,
+  ms: number,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  if (!Number.isFinite(ms)) return work();
+  let cancel = (): void => undefined;
+  const tooLate = new Promise<undefined>((resolve) => {
+    cancel = runtime.after(ms, () => {
+      resolve(undefined);
+    });
+  });
+  try {
+    return await Promise.race([work(), tooLate]);
+  } finally {
+    cancel();
+  }
+}
+
+/** The result of `work`, unless the signal is aborted first: then its reason is thrown. */
+export async function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      reject(toError(signal.reason));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  if (signal.aborted) onAbort();
+  // What nobody waits for any more may still fail.
+  work.catch(() => undefined);
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -1,0 +1,151 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import type { FaultPoint } from '../../src/coordinator/protocol-context.ts';
+import type { TransactionManager, TransactionScope } from '../../src/index.ts';
+import { checkMarkers } from '../support/atomicity.ts';
+import { createBank, type Bank } from '../support/bank.ts';
+import { FaultProxy } from '../support/proxy.ts';
+import { startControlledServer, type TestServer } from '../support/servers.ts';
+import { sharedServer } from '../support/shared-server.ts';
+import { waitFor } from '../support/wait.ts';
+
+/**
+ * Billing has an asynchronous standby. At one point of the protocol the standby stops following; later
+ * the primary dies, the standby is promoted, and stands behind the same address.
+ */
+describe('asynchronous failover of a participant', () => {
+  let primary: TestServer;
+  let standby: TestServer;
+  let bank: Bank;
+  let address: FaultProxy;
+
+  beforeEach(async () => {
+    primary = await startControlledServer({ name: 'billing' });
+    bank = await createBank({ servers: [await sharedServer(), primary] });
+    standby = await primary.createStandby({ name: 'billing-standby' });
+    address = await FaultProxy.inFrontOf(bank.participant('billing').connectionString);
+    await catchUp();
+  });
+  afterEach(async () => {
+    await bank.close();
+    await address.close();
+    await standby.destroy();
+    await primary.destroy();
+  });
+
+  /** The standby has replayed all that the primary has written. */
+  async function catchUp(): Promise<void> {
+    const [row] = await primary.query('postgres', 'select pg_current_wal_flush_lsn()::text as lsn');
+    await waitFor('the standby to catch up', async () => {
+      const [replayed] = await standby.query(
+        'postgres',
+        'select pg_last_wal_replay_lsn() >= $1::pg_lsn as done',
+        [row?.['lsn']],
+      );
+      return replayed?.['done'] === true;
+    });
+  }
+
+  async function stopFollowing(): Promise<void> {
+    await standby.query('postgres', `alter system set primary_conninfo = ''`);
+    await standby.query('postgres', 'select pg_reload_conf()');
+    await waitFor('the standby to stop following', async () => {
+      const rows = await standby.query('postgres', 'select 1 from pg_stat_wal_receiver');
+      return rows.length === 0;
+    });
+  }
+
+  async function failOver(): Promise<void> {
+    await primary.kill9();
+    await standby.promote();
+    address.redirect({ host: '127.0.0.1', port: Number(new URL(standby.connectionString()).port) });
+  }
+
+  const managerWith = (
+    acts: Partial<Record<FaultPoint, () => Promise<void>>>,
+  ): Promise<TransactionManager> => {
+    const [orders, billing] = [bank.participant('orders'), bank.participant('billing')];
+    return bank.manager(
+      {
+        participants: {
+          orders: { connectionString: orders.connectionString },
+          billing: { connectionString: address.through(billing.connectionString) },
+        },
+      },
+      {
+        faultHook: async (point) => {
+          const act = acts[point];
+          // Once: later transactions of the same manager run undisturbed.
+          acts[point] = undefined as never;
+          await act?.();
+        },
+      },
+    );
+  };
+
+  const both = async (tx: TransactionScope): Promise<string> => {
+    for (const name of ['orders', 'billing']) {
+      await tx.on(name).query('insert into marker values ($1)', [tx.id]);
+    }
+    return tx.id;
+  };
+
+  const markersOnStandby = async (): Promise<number> =>
+    (await standby.query(bank.participant('billing').database, 'select 1 from marker')).length;
+
+  it('a voted branch is lost: recorded as hazard, told to the caller, nothing guessed', async () => {
+    const tm = await managerWith({ 'before-vote': stopFollowing, 'after-decide': failOver });
+    await expect(tm.run(both)).rejects.toMatchObject({
+      name: 'HeuristicOutcomeError',
+      kind: 'hazard',
+    });
+    expect(await markersOnStandby()).toBe(0);
+    expect(await bank.log.query('select participant, kind, decision from pgxa.heuristic')).toEqual([
+      { participant: 'billing', kind: 'hazard', decision: 'commit' },
+    ]);
+  });
+
+  it('a committed branch is prepared again: recovery commits it, the decision was kept', async () => {
+    const tm = await managerWith({
+      'before-decide': async () => {
+        await catchUp();
+        await stopFollowing();
+      },
+    });
+    const id = await tm.run(both);
+    expect((await checkMarkers(bank, 2)).whole).toEqual(new Set([id]));
+    await failOver();
+    expect(await markersOnStandby()).toBe(0);
+    const report = await tm.recover();
+    expect(report).toMatchObject({ complete: true, committed: 1, heuristics: 0 });
+    expect(await markersOnStandby()).toBe(1);
+    // The manager goes on with the promoted server: same system, another timeline.
+    await tm.run({ retry: { attempts: 5 } }, both);
+    expect(await markersOnStandby()).toBe(2);
+  });
+
+  it('the standby itself is no participant: its empty list is no information', async () => {
+    const tm = await managerWith({
+      'after-decide': async () => {
+        await catchUp();
+        // Stale DNS: the address leads to the standby, which is not promoted.
+        address.redirect({
+          host: '127.0.0.1',
+          port: Number(new URL(standby.connectionString()).port),
+        });
+      },
+    });
+    const tx = await tm.begin();
+    await both(tx);
+    expect(await tx.commit()).toMatchObject({ pending: ['billing'] });
+    const report = await tm.recover({ wait: false });
+    expect(report.participants['billing']).toMatchObject({ status: 'standby' });
+    expect(report.complete).toBe(false);
+    address.redirect({ host: '127.0.0.1', port: Number(new URL(primary.connectionString()).port) });
+    await waitFor('the branch to be committed', async () => {
+      const rows = await bank.participant('billing').query('select 1 from marker');
+      return rows.length === 1;
+    });
+    expect(await bank.log.query('select * from pgxa.heuristic')).toEqual([]);
+  });
+});

@@ -1,0 +1,207 @@
+/**
+ * A TCP proxy that breaks one message of a PostgreSQL conversation: the request, or the reply to it.
+ * Rules look at the bytes that a client sends; each counts how often it fired.
+ */
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
+
+export type Break =
+  /** The request never reaches the server; both sides are cut. */
+  | 'lose-request'
+  /** The request reaches the server; its reply, and all that follows, does not reach the client. */
+  | 'lose-reply'
+  /** As lose-reply, but the client's connection stays open and silent. */
+  | 'silence'
+  /** The reply passes up to, and without, its ReadyForQuery; then silence. */
+  | 'silence-after-error'
+  /** As lose-reply, and the server is away from then on, until comeBack(). */
+  | 'vanish'
+  /**
+   * The server carries the command (COMMIT or PREPARE TRANSACTION) out; in place of its tag the client gets
+   * a PANIC, as of a failed flush of the WAL, and its connection ends.
+   */
+  | 'panic'
+  /** Nothing is broken: only counts. */
+  | 'pass';
+
+interface Rule {
+  readonly pattern: RegExp;
+  readonly action: Break;
+  remaining: number;
+  fired: number;
+}
+
+export interface ArmedRule {
+  readonly fired: number;
+}
+
+export class FaultProxy {
+  readonly #server: Server;
+  #target: { host: string; port: number };
+  readonly #rules: Rule[] = [];
+  readonly #sockets = new Set<Socket>();
+  #refusing = false;
+
+  private constructor(target: { host: string; port: number }) {
+    this.#target = target;
+    this.#server = createServer((client) => {
+      this.#serve(client);
+    });
+  }
+
+  /** A proxy in front of the server that a connection string names. */
+  static async inFrontOf(connectionString: string): Promise<FaultProxy> {
+    const url = new URL(connectionString);
+    const proxy = new FaultProxy({ host: url.hostname, port: Number(url.port) });
+    proxy.#server.listen(0, '127.0.0.1');
+    await once(proxy.#server, 'listening');
+    return proxy;
+  }
+
+  /** The same database, through the proxy. */
+  through(connectionString: string): string {
+    const url = new URL(connectionString);
+    url.hostname = '127.0.0.1';
+    url.port = String((this.#server.address() as AddressInfo).port);
+    return url.href;
+  }
+
+  /** Breaks the next `times` messages whose bytes match. */
+  arm(pattern: RegExp, action: Break, times = 1): ArmedRule {
+    const rule: Rule = { pattern, action, remaining: times, fired: 0 };
+    this.#rules.push(rule);
+    return rule;
+  }
+
+  /** Refuses new connections and cuts those that are open: the server is away. */
+  goAway(): void {
+    this.#refusing = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Another server stands behind the address from now on: open connections are cut. */
+  redirect(target: { host: string; port: number }): void {
+    this.#target = target;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  comeBack(): void {
+    this.#refusing = false;
+  }
+
+  async close(): Promise<void> {
+    this.goAway();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  #serve(client: Socket): void {
+    if (this.#refusing) {
+      client.destroy();
+      return;
+    }
+    const server = connect(this.#target);
+    let muted = false;
+    /** The reply so far to a request that is answered by PANIC. */
+    let panicking: Buffer | undefined;
+    let onReply: ((reply: Buffer) => void) | undefined;
+    const end = (): void => {
+      client.destroy();
+      server.destroy();
+    };
+    for (const socket of [client, server]) {
+      this.#sockets.add(socket);
+      socket.on('error', end);
+      socket.on('close', () => {
+        this.#sockets.delete(socket);
+        end();
+      });
+    }
+    client.on('data', (bytes) => {
+      switch (this.#match(bytes)) {
+        case 'lose-request':
+          end();
+          return;
+        case 'vanish':
+          this.#refusing = true;
+          onReply = () => {
+            this.goAway();
+          };
+          server.write(bytes);
+          return;
+        case 'lose-reply':
+          // Only once the server has answered is it sure that it has carried the request out.
+          onReply = end;
+          server.write(bytes);
+          return;
+        case 'silence':
+          muted = true;
+          server.write(bytes);
+          return;
+        case 'silence-after-error':
+          onReply = (reply) => {
+            muted = true;
+            onReply = undefined;
+            // ReadyForQuery is the last message of a reply: one byte of type, four of length, one of status.
+            const ready = reply.lastIndexOf(Buffer.from([0x5a, 0, 0, 0, 5]));
+            client.write(ready === -1 ? reply : reply.subarray(0, ready));
+          };
+          server.write(bytes);
+          return;
+        case 'panic':
+          panicking = Buffer.alloc(0);
+          server.write(bytes);
+          return;
+        case 'pass':
+        case undefined:
+          server.write(bytes);
+      }
+    });
+    server.on('data', (bytes) => {
+      if (panicking !== undefined) {
+        panicking = Buffer.concat([panicking, bytes]);
+        const seen = panicInPlaceOfTag(panicking);
+        if (seen === undefined || muted) return;
+        muted = true;
+        client.end(seen);
+      } else if (onReply !== undefined) onReply(bytes);
+      else if (!muted) client.write(bytes);
+    });
+  }
+
+  #match(bytes: Buffer): Break | undefined {
+    const text = bytes.toString('latin1');
+    const rule = this.#rules.find((one) => one.remaining > 0 && one.pattern.test(text));
+    if (rule === undefined) return undefined;
+    rule.remaining -= 1;
+    rule.fired += 1;
+    return rule.action;
+  }
+}
+
+/** What a client sees of a reply whose COMMIT or PREPARE panics; undefined until that tag is there. */
+function panicInPlaceOfTag(reply: Buffer): Buffer | undefined {
+  let at = 0;
+  while (at + 5 <= reply.length) {
+    const end = at + 1 + reply.readInt32BE(at + 1);
+    if (end > reply.length) return undefined;
+    const isTag = reply.toString('latin1', at, at + 1) === 'C';
+    const tag = reply.toString('latin1', at + 5, end - 1);
+    if (isTag && /^(COMMIT|PREPARE TRANSACTION)$/.test(tag)) {
+      return Buffer.concat([reply.subarray(0, at), PANIC]);
+    }
+    at = end;
+  }
+  return undefined;
+}
+
+/** ErrorResponse: severity twice, SQLSTATE io_error, message. */
+const PANIC = ((): Buffer => {
+  const message = 'could not fsync file "pg_wal/000000010000000000000001": Input/output error';
+  const fields = Buffer.from(`SPANIC\0VPANIC\0C58030\0M${message}\0\0`);
+  const head = Buffer.alloc(5);
+  head.write('E');
+  head.writeInt32BE(fields.length + 4, 1);
+  return Buffer.concat([head, fields]);
+})();
