@@ -13,6 +13,7 @@ import {
   SESSION_GONE_AFTER_MS,
   type DecisionLog,
   type EpochStatus,
+  type StandingDecision,
 } from '../decision-log/decision-log.ts';
 import { toError } from '../errors.ts';
 import type { Publish } from '../events.ts';
@@ -51,6 +52,9 @@ export interface RecovererOptions {
 const FINISHES_IN_FLIGHT = 64;
 /** How often a silent coordinator is looked at again. */
 const LIFE_SIGN_POLL_MS = 100;
+
+/** What stands in the register, per transaction id. */
+type Standing = ReadonlyMap<string, StandingDecision>;
 
 interface OurBranch {
   readonly prepared: PreparedBranch;
@@ -222,14 +226,13 @@ class Pass {
     await this.#finishAll(undecided, decidedNow);
   }
 
-  async #standingOf(branches: readonly OurBranch[]): Promise<Map<string, Decision>> {
+  #standingOf(branches: readonly OurBranch[]): Promise<Standing> {
     const ids = [...new Set(branches.map(({ gid }) => gid.transactionId))];
-    const found = await this.#options.log.decisionsOf(ids);
-    return new Map([...found].map(([id, { decision }]) => [id, decision]));
+    return this.#options.log.decisionsOf(ids);
   }
 
   /** Rows F to I: those without a decision. Returns what stands for those that got one. */
-  async #decideOpen(undecided: readonly OurBranch[]): Promise<Map<string, Decision>> {
+  async #decideOpen(undecided: readonly OurBranch[]): Promise<Standing> {
     const { log } = this.#options;
     const epochs = [...new Set(undecided.map(({ gid }) => gid.epoch))];
     const statuses = await log.epochsOf(epochs);
@@ -253,8 +256,7 @@ class Pass {
       toWin.map(({ gid: { transactionId, epoch } }) => [transactionId, { transactionId, epoch }]),
     );
     if (requests.size === 0) return new Map();
-    const standing = await log.settle([...requests.values()], 'recovery');
-    return new Map([...standing].map(([id, { decision }]) => [id, decision]));
+    return log.settle([...requests.values()], 'recovery');
   }
 
   #coordinatorOf(gid: Gid, status: EpochStatus | undefined): Observation['coordinator'] {
@@ -276,31 +278,28 @@ class Pass {
     return known;
   }
 
-  async #finishAll(
-    branches: readonly OurBranch[],
-    standing: ReadonlyMap<string, Decision>,
-  ): Promise<void> {
+  async #finishAll(branches: readonly OurBranch[], standing: Standing): Promise<void> {
     const queue = branches.flatMap((branch) => {
-      const decision = standing.get(branch.gid.transactionId);
-      return decision === undefined ? [] : [{ branch, decision }];
+      const stands = standing.get(branch.gid.transactionId);
+      return stands === undefined ? [] : [{ branch, stands }];
     });
     // One queue, several takers: each holds one branch in flight.
     const takers = Array.from({ length: Math.min(FINISHES_IN_FLIGHT, queue.length) }, async () => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        await this.#finish(next.branch, next.decision);
+        await this.#finish(next.branch, next.stands);
       }
     });
     await Promise.all(takers);
   }
 
-  async #finish(branch: OurBranch, decision: Decision): Promise<void> {
+  async #finish(branch: OurBranch, stands: StandingDecision): Promise<void> {
     const { prepared, gid } = branch;
+    const { decision } = stands;
     const result = await this.#participant.finish({
       gid: prepared.gid,
       decision,
-      evidence: { xid: prepared.xid, server: this.#server },
-      // pg_prepared_xacts reads the xid from a slot that another branch may have got meanwhile: for a
-      // gid that is gone it may be another's. Gone is what an abort wants; all finishers obey the register.
+      evidence: { xid: recordedXid(stands, gid, this.#server), server: this.#server },
+      // An abort records no xid. Gone is what it wants, and all finishers obey the register.
       absentMeansAborted: decision === 'abort',
       owner: prepared.ownedByOther ? (prepared.owner ?? undefined) : undefined,
     });
@@ -350,6 +349,20 @@ class Pass {
       error,
     });
   }
+}
+
+/**
+ * The xid that the branch had at its vote, as the decision recorded it. The one that pg_prepared_xacts shows
+ * is no evidence: it is read after the list, unlocked, from a slot that another branch may have by then.
+ */
+function recordedXid(
+  { branches }: StandingDecision,
+  { branch }: Gid,
+  { systemIdentifier }: ServerIdentity,
+): string | undefined {
+  return branches.find(
+    (recorded) => recorded.branch === branch && recorded.systemIdentifier === systemIdentifier,
+  )?.xid;
 }
 
 function emptyReport(status: ParticipantReport['status'], error: Error): ParticipantReport {

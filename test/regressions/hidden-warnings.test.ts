@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { subscribe, type TransactionManager, type TransactionScope } from '../../src/index.ts';
 import { checkMarkers } from '../support/atomicity.ts';
 import { createBank, type Bank, type BankDatabase } from '../support/bank.ts';
-import { cancelWaits, loseStandby, regainStandby } from '../support/lonely.ts';
+import { cancelWaits, loseStandby, regainStandby, statementsThatWait } from '../support/lonely.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -37,14 +37,22 @@ describe('client_min_messages = error, and commits that no standby confirms', ()
     for (const name of names) await tx.on(name).query('insert into marker values ($1)', [tx.id]);
     return tx.id;
   };
-  /** Waits for all of these, and cancels the wait of every commit meanwhile. */
+  /**
+   * Waits for all of these, and cancels the wait of every commit meanwhile: first when as many wait as are
+   * expected, because the answer to one makes the coordinator end the others.
+   */
   async function whileCancelling<T>(
     text: string,
+    expected: number,
     runs: readonly Promise<T>[],
   ): Promise<{ answers: PromiseSettledResult<T>[]; cancelled: number }> {
     const settled = Promise.allSettled(runs);
     let answers: PromiseSettledResult<T>[] | undefined;
     void settled.then((all) => (answers = all));
+    await waitFor(`${expected} sessions to wait in "${text}"`, async () => {
+      const waiting = await statementsThatWait(lonely);
+      return waiting.filter((query) => query.includes(text)).length >= expected;
+    });
     let cancelled = 0;
     await waitFor(
       'the answers',
@@ -70,7 +78,7 @@ describe('client_min_messages = error, and commits that no standby confirms', ()
     called = [];
     let id = '';
     await loseStandby(lonely);
-    const { answers, cancelled } = await whileCancelling('insert into pgxa.decision', [
+    const { answers, cancelled } = await whileCancelling('insert into pgxa.decision', 1, [
       tm.run(async (tx) => {
         id = await mark(tx, 'orders', 'billing');
       }),
@@ -93,7 +101,7 @@ describe('client_min_messages = error, and commits that no standby confirms', ()
     called = [];
     await loseStandby(lonely);
     const ids: string[] = [];
-    const { answers, cancelled } = await whileCancelling('commit', [
+    const { answers, cancelled } = await whileCancelling('commit', 2, [
       tm.run(async (tx) => {
         ids.push(await mark(tx, 'orders'));
       }),
@@ -120,7 +128,7 @@ describe('client_min_messages = error, and commits that no standby confirms', ()
     called = [];
     await loseStandby(lonely);
     let id = '';
-    const { answers, cancelled } = await whileCancelling('prepare transaction', [
+    const { answers, cancelled } = await whileCancelling('prepare transaction', 2, [
       tm.run(async (tx) => {
         id = await mark(tx, 'orders', 'billing');
         await tx.on('billing').query('set local client_min_messages = error');
@@ -157,7 +165,7 @@ describe('client_min_messages = error, and commits that no standby confirms', ()
     );
     const tx = await tm.begin();
     await mark(tx, 'orders', 'billing');
-    const { answers, cancelled } = await whileCancelling('commit prepared', [tx.commit()]);
+    const { answers, cancelled } = await whileCancelling('commit prepared', 2, [tx.commit()]);
     expect(cancelled).toBeGreaterThanOrEqual(2);
     expect(answers).toMatchObject([{ value: { pending: ['orders', 'billing'] } }]);
     expect(finished).toEqual([]);

@@ -41,3 +41,11 @@ export async function cancelWaits(server: TestServer): Promise<string[]> {
   );
   return rows.map(({ query }) => query);
 }
+
+export async function statementsThatWait(server: TestServer): Promise<string[]> {
+  const rows = await server.query<{ query: string }>(
+    'postgres',
+    `select query from pg_stat_activity where wait_event = 'SyncRep'`,
+  );
+  return rows.map(({ query }) => query);
+}
