@@ -69,6 +69,43 @@ export interface PgxaEvents {
     readonly failed: number;
     readonly error: Error | undefined;
   };
+  /** A pass with much to do is still at it; published about once a second. */
+  'recovery:progress': {
+    readonly participant: string;
+    readonly done: number;
+    readonly total: number;
+  };
+  /** A branch failed repeatedly; it is tried more and more seldom from now on, the others go on. */
+  'recovery:set-aside': {
+    readonly participant: string;
+    readonly gid: string;
+    readonly transactionId: string;
+    readonly attempts: number;
+    readonly error: Error;
+  };
+  /** This daemon works on the participant from now on, or no longer. */
+  'recovery:lease': {
+    readonly participant: string;
+    readonly held: boolean;
+    /** Counts the holders; grows with every change. */
+    readonly term: string | undefined;
+    readonly holder: string | undefined;
+  };
+  /** How a daemon learns that there is work: from the log at once, or only by looking. */
+  'recovery:wake': { readonly mode: 'listening' | 'polling'; readonly reason: string };
+  /** The log answers again, or does not; published on every change. */
+  'recovery:log': { readonly reachable: boolean; readonly error: Error | undefined };
+  /** Epochs whose time had run out, and which decide no more from now on. */
+  'recovery:retired': { readonly epochs: readonly string[] };
+  /** The house was kept: decisions beyond their retention are dropped, or held for a reason. */
+  'recovery:housekeeping': {
+    readonly dropped: readonly string[];
+    readonly made: readonly string[];
+    readonly forgottenEpochs: number;
+    readonly forgottenKeys: number;
+    readonly heldBy: string | undefined;
+    readonly error: Error | undefined;
+  };
   /** An `onCommitted` or `onRolledBack` hook threw. The outcome stands. */
   'hook:failed': { readonly transactionId: string; readonly error: Error };
 }
