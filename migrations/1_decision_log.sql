@@ -32,7 +32,16 @@ create table pgxa.coordinator (
 );
 create index coordinator_live on pgxa.coordinator (name) where retired_at is null;
 
+-- The log remembers every decision about a transaction that began later than this; one row.
+create table pgxa.horizon (
+  singleton boolean primary key default true constraint horizon_is_one check (singleton),
+  forgotten_before timestamptz not null default '-infinity'
+);
+insert into pgxa.horizon default values;
+
 -- The register: whoever inserts first decides. Never updated, not even by its owner (trigger below).
+-- One partition for each UTC day of the transaction ids, which are UUIDv7: retention drops them whole. No
+-- default partition: where a day was dropped nobody can decide any more, by construction.
 create table pgxa.decision (
   transaction_id uuid primary key,
   epoch text not null,
@@ -43,7 +52,7 @@ create table pgxa.decision (
   label text constraint decision_label_is_short check (length(label) <= 200),
   -- [{participant, branch, xid, system, timeline}]: what proves a branch's fate later.
   branches jsonb not null default '[]'
-);
+) partition by range (transaction_id);
 
 -- Written in the same statement as a commit decision, never without one.
 create table pgxa.idempotency (
@@ -60,8 +69,26 @@ create table pgxa.participant (
   timeline text not null,
   first_seen_at timestamptz not null default clock_timestamp(),
   last_seen_at timestamptz not null default clock_timestamp(),
+  -- When recovery has read its list of branches last, and the oldest transaction of ours on it: what
+  -- retention has to know before it forgets.
+  listed_at timestamptz,
+  oldest_in_doubt uuid,
+  -- An operator's word that nobody will ever ask for a decision because of this server.
+  retired_at timestamptz,
   primary key (name, system_identifier, database_oid)
 );
+
+-- Which daemon works on a participant. Says who acts, never whether it is safe.
+create table pgxa.lease (
+  name text primary key,
+  holder text not null,
+  -- Random, one for every start of a daemon.
+  holder_id text not null,
+  -- Counts the holders.
+  term bigint not null,
+  renewed_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null
+) with (fillfactor = 50);
 
 -- Branches that ended against, or ahead of, the decision.
 create table pgxa.heuristic (
@@ -112,11 +139,35 @@ create trigger decision_is_write_once before update on pgxa.decision
 create trigger decision_is_kept before delete on pgxa.decision
   for each row when (old.decided_at > clock_timestamp() - interval '1 day')
   execute function pgxa.refuse_change();
+-- A key is worth as much as the decision that came with it.
+create function pgxa.refuse_while_remembered() returns trigger language plpgsql as $$
+declare
+  horizon timestamptz := (select forgotten_before from pgxa.horizon);
+begin
+  if isfinite(horizon) and old.transaction_id < pgxa.uuid_at(horizon) then
+    return old;
+  end if;
+  raise exception '%.%: % is refused by trigger %: the log remembers transaction %',
+    tg_table_schema, tg_table_name, tg_op, tg_name, old.transaction_id
+    using errcode = 'insufficient_privilege';
+end
+$$;
+create trigger idempotency_is_kept before delete on pgxa.idempotency
+  for each row execute function pgxa.refuse_while_remembered();
 create trigger idempotency_is_write_once before update on pgxa.idempotency
   for each row execute function pgxa.refuse_change();
+create trigger horizon_is_kept before delete on pgxa.horizon
+  for each row execute function pgxa.refuse_change();
+create trigger horizon_never_goes_back before update on pgxa.horizon
+  for each row when (new.forgotten_before < old.forgotten_before)
+  execute function pgxa.refuse_change();
 -- Fencing: an epoch never comes back to life.
 create trigger coordinator_retirement_is_final before update on pgxa.coordinator
   for each row when (old.retired_at is not null) execute function pgxa.refuse_change();
+create trigger coordinator_is_kept before delete on pgxa.coordinator
+  for each row when (old.retired_at is null
+                     or old.retired_at > clock_timestamp() - interval '1 day')
+  execute function pgxa.refuse_change();
 create trigger heuristic_acknowledgement_is_final before update on pgxa.heuristic
   for each row when (old.acknowledged_at is not null) execute function pgxa.refuse_change();
 create trigger audit_is_append_only before update or delete on pgxa.audit
@@ -127,3 +178,119 @@ create trigger decision_is_not_truncated before truncate on pgxa.decision
   for each statement execute function pgxa.refuse_change();
 create trigger installation_is_fixed before update or delete on pgxa.installation
   for each row execute function pgxa.refuse_change();
+
+-- What wakes recovery: an epoch ended, or an operator decided.
+create function pgxa.wake_recovery() returns trigger language plpgsql as $$
+begin
+  perform pg_notify('pgxa_recovery', tg_table_name);
+  return null;
+end
+$$;
+create trigger coordinator_wakes_recovery after update of retired_at on pgxa.coordinator
+  for each row when (new.retired_at is not null) execute function pgxa.wake_recovery();
+create trigger decision_wakes_recovery after insert on pgxa.decision
+  for each row when (new.decided_by = 'operator') execute function pgxa.wake_recovery();
+
+-- The least UUIDv7 of a moment, and the moment of a UUIDv7 (RFC 9562, section 5.7).
+create function pgxa.uuid_at(moment timestamptz) returns uuid language sql immutable as $$
+  select (lpad(to_hex(floor(extract(epoch from moment) * 1000)::bigint), 12, '0')
+          || repeat('0', 20))::uuid
+$$;
+create function pgxa.moment_of(id uuid) returns timestamptz language sql immutable as $$
+  select to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+$$;
+
+-- Partitions are made and dropped by functions of the owner, so that no role needs rights of definition.
+-- One lock for both: a day is not made again while it is being forgotten.
+create function pgxa.make_partition(moment timestamptz) returns text
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  first_moment timestamptz := date_trunc('day', moment at time zone 'UTC') at time zone 'UTC';
+  name text := 'decision_' || to_char(first_moment at time zone 'UTC', 'YYYYMMDD');
+begin
+  perform pg_advisory_xact_lock(hashtextextended('pgxa partitions', 0));
+  if first_moment < (select forgotten_before from pgxa.horizon) then
+    raise exception 'the log has forgotten the transactions of %', first_moment
+      using errcode = 'PX001', hint = 'Is the clock of the machine that began it right?';
+  end if;
+  if to_regclass(format('pgxa.%I', name)) is not null then
+    return null;
+  end if;
+  execute format('create table pgxa.%I (like pgxa.decision including all)', name);
+  execute format('create trigger decision_is_not_truncated before truncate on pgxa.%I
+                    for each statement execute function pgxa.refuse_change()', name);
+  -- ATTACH takes SHARE UPDATE EXCLUSIVE on the register: nobody who decides waits for it.
+  execute format('alter table pgxa.decision attach partition pgxa.%I for values from (%L) to (%L)',
+                 name, pgxa.uuid_at(first_moment), pgxa.uuid_at(first_moment + interval '1 day'));
+  return name;
+end
+$$;
+
+create function pgxa.make_partitions(days_ahead integer) returns setof text
+  language sql security definer set search_path = pg_catalog, pg_temp as $$
+  select made
+    from generate_series(-1, days_ahead) day
+   cross join lateral pgxa.make_partition(
+           greatest(clock_timestamp() + day * interval '1 day',
+                    (select forgotten_before from pgxa.horizon))) made
+   where made is not null
+$$;
+
+-- Forgets the days before the retention, unless a participant could need one of them. Answers the names of
+-- the dropped partitions, or why none is. DETACH locks the register for a moment: it waits at most
+-- 100 ms for those who are deciding, and gives up then (55P03), for another hour.
+create function pgxa.drop_partitions(retention interval, out dropped text[], out held_by text)
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
+declare
+  new_horizon timestamptz :=
+    date_trunc('day', (clock_timestamp() - retention) at time zone 'UTC') at time zone 'UTC';
+  name text;
+begin
+  dropped := '{}';
+  -- A deadline is at most a day, and the lists of participants may be an hour old.
+  if retention < interval '2 days' then
+    raise exception 'retention % is too short: expected 2 days or more', retention
+      using errcode = 'invalid_parameter_value';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('pgxa partitions', 0));
+  if not exists (select from pgxa.partitions() p where p.until_moment <= new_horizon) then
+    return;
+  end if;
+  held_by := pgxa.who_needs(new_horizon);
+  if held_by is not null then
+    return;
+  end if;
+  update pgxa.horizon set forgotten_before = new_horizon where forgotten_before < new_horizon;
+  for name in select p.name from pgxa.partitions() p where p.until_moment <= new_horizon loop
+    execute format('alter table pgxa.decision detach partition pgxa.%I', name);
+    execute format('drop table pgxa.%I', name);
+    dropped := dropped || name;
+  end loop;
+end
+$$;
+
+create function pgxa.partitions(out name text, out until_moment timestamptz) returns setof record
+  language sql stable set search_path = pg_catalog, pg_temp as $$
+  select c.relname::text,
+         (to_date(right(c.relname, -9), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC'
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid
+   where i.inhparent = 'pgxa.decision'::regclass and c.relname ~ '^decision_[0-9]+$'
+$$;
+
+-- A participant whose list was not read lately, or which still holds a branch from before that moment.
+create function pgxa.who_needs(moment timestamptz) returns text
+  language sql stable set search_path = pg_catalog, pg_temp as $$
+  select min(format('participant "%s" %s', p.name,
+                    case when p.listed_at is null then 'was never listed by recovery'
+                         when p.listed_at < clock_timestamp() - interval '1 hour'
+                           then 'was last listed at ' || p.listed_at
+                         else 'holds a branch of ' || p.oldest_in_doubt end))
+    from (select distinct on (name) * from pgxa.participant order by name, last_seen_at desc) p
+   where p.retired_at is null
+     and (p.listed_at is null or p.listed_at < clock_timestamp() - interval '1 hour'
+          or p.oldest_in_doubt < pgxa.uuid_at(moment))
+$$;
+
+revoke execute on function pgxa.make_partition, pgxa.make_partitions, pgxa.drop_partitions from public;
+select pgxa.make_partitions(3);

@@ -3,7 +3,7 @@
 -- is created, which needs CREATEROLE. It can be run again at any time, and after every upgrade.
 --
 --   pgxa_application  programs that use the library: decide, heartbeat, recover
---   pgxa_recovery     the daemon: the same, and it removes decisions whose retention is over
+--   pgxa_recovery     the daemon: the same, and it forgets days whose retention is over
 --   pgxa_operator     people with the CLI: read, decide, retire, acknowledge; all of it is audited
 --   pgxa_monitor      dashboards and alarms: read
 --
@@ -46,8 +46,15 @@ grant select on all tables in schema pgxa
 grant insert (transaction_id, epoch, outcome, decided_by, label, branches) on pgxa.decision
   to pgxa_application, pgxa_recovery, pgxa_operator;
 grant insert (key, transaction_id) on pgxa.idempotency to pgxa_application, pgxa_recovery;
--- Retention. The trigger decision_is_kept refuses those that are younger than a day.
-grant delete on pgxa.decision, pgxa.idempotency to pgxa_recovery;
+-- A day that has no partition yet gets one from whoever decides first on it.
+grant execute on function pgxa.make_partition, pgxa.make_partitions
+  to pgxa_application, pgxa_recovery, pgxa_operator;
+-- Retention. Days are dropped whole, and none that a participant could need (pgxa.who_needs).
+grant execute on function pgxa.drop_partitions to pgxa_recovery;
+grant delete on pgxa.idempotency, pgxa.coordinator to pgxa_recovery;
+-- Which daemon works.
+grant insert (name, holder, holder_id, term, expires_at) on pgxa.lease to pgxa_recovery;
+grant update (holder, holder_id, term, renewed_at, expires_at) on pgxa.lease to pgxa_recovery;
 
 -- Epochs. An update of some column is also what FOR KEY SHARE asks for.
 grant insert (epoch, name, host, pid, version) on pgxa.coordinator
@@ -61,6 +68,8 @@ grant insert (name, system_identifier, database_oid, database_name, timeline) on
   to pgxa_application, pgxa_recovery, pgxa_operator;
 grant update (database_name, timeline, last_seen_at) on pgxa.participant
   to pgxa_application, pgxa_recovery, pgxa_operator;
+grant update (listed_at, oldest_in_doubt) on pgxa.participant to pgxa_recovery;
+grant update (retired_at) on pgxa.participant to pgxa_operator;
 
 -- Records: everybody adds, nobody changes; only an operator acknowledges.
 grant insert (gid, kind, transaction_id, participant, decision, evidence, found_by)

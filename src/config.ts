@@ -112,6 +112,22 @@ const configSchema = z
     message: 'expected at least one participant',
   });
 
+const daemonSchema = z
+  .strictObject({
+    name: text(200).min(1),
+    decisionLog: logSchema,
+    participants: z.record(participantName, logSchema),
+    heartbeatLimitMs: z.number().int().min(1_000).max(3_600_000).default(10_000),
+    connectTimeoutMs: z.number().int().min(1).max(600_000).default(5_000),
+    intervalMs: z.number().int().min(100).max(60_000).default(1_000),
+    leaseMs: z.number().int().min(1_000).max(600_000).default(5_000),
+    retentionDays: z.number().int().min(2).max(3_650).default(7),
+  })
+  .refine((value) => Object.keys(value.participants).length > 0, {
+    path: ['participants'],
+    message: 'expected at least one participant',
+  });
+
 /** PostgreSQL stores no NUL in a text. */
 function text(max: number): z.ZodString {
   return z
@@ -143,6 +159,7 @@ const runSchema = z.strictObject({
 export type Config = z.output<typeof configSchema>;
 export type ParticipantConfig = z.output<typeof participantSchema>;
 export type ConnectionConfig = z.output<typeof logSchema>;
+export type DaemonConfig = z.output<typeof daemonSchema>;
 export type RunConfig = z.output<typeof runSchema>;
 
 /**
@@ -153,6 +170,13 @@ export type RunConfig = z.output<typeof runSchema>;
  */
 export function parseConfig(input: unknown): Config {
   const parsed = configSchema.safeParse(input);
+  if (parsed.success) return Object.freeze(parsed.data);
+  throw new ConfigError('PGXA_CONFIG_INVALID', `configuration: ${describe(parsed.error)}`);
+}
+
+/** @throws ConfigError with code `PGXA_CONFIG_INVALID`, naming every wrong key at once. */
+export function parseDaemonConfig(input: unknown): DaemonConfig {
+  const parsed = daemonSchema.safeParse(input);
   if (parsed.success) return Object.freeze(parsed.data);
   throw new ConfigError('PGXA_CONFIG_INVALID', `configuration: ${describe(parsed.error)}`);
 }

@@ -17,6 +17,7 @@ export type PgxaErrorCode =
   | 'PGXA_DECIDED_ABORT'
   | 'PGXA_ALREADY_DONE'
   | 'PGXA_LOG_UNAVAILABLE'
+  | 'PGXA_LOG_REFUSED'
   // OutcomeUnknownError
   | 'PGXA_OUTCOME_UNKNOWN'
   // HeuristicOutcomeError

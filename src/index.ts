@@ -5,9 +5,12 @@
  */
 export { migrateDecisionLog } from './migrate-decision-log.ts';
 export { createTransactionManager } from './transaction-manager.ts';
+export { createRecoveryDaemon } from './recovery-daemon.ts';
 export type {
   ConnectionOptions,
   ParticipantOptions,
+  RecoveryDaemon,
+  RecoveryDaemonConfig,
   RunOptions,
   Transaction,
   TransactionManager,
@@ -28,6 +31,12 @@ export {
 export { subscribe, type PgxaEventName, type PgxaEvents } from './events.ts';
 export type { IsolationLevel } from './participant/participant.ts';
 export type { PoolClientLike, PoolLike, QueryResult } from './postgres/client.ts';
+export type {
+  DaemonStatus,
+  HousekeepingStatus,
+  ParticipantStatus,
+  SetAsideBranch,
+} from './recovery/daemon-status.ts';
 export type {
   BranchLeft,
   HeuristicFound,

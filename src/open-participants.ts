@@ -13,6 +13,46 @@ import {
 } from './postgres/pool.ts';
 import type { Runtime } from './runtime.ts';
 
+/** What is done with the server that a participant has at its first look. */
+export type RegisterServer = (name: string, facts: ServerFacts) => Promise<void>;
+
+export interface OpenParticipantsOptions {
+  readonly config: Pick<Config, 'coordinator' | 'connectTimeoutMs' | 'participants'>;
+  readonly runtime: Runtime;
+  readonly publish: Publish;
+  readonly register: RegisterServer;
+  /** A server that takes the place of the registered one is registered anew, if `register` lets it. */
+  readonly followRegister: boolean;
+}
+
+/**
+ * Makes the participants; connects to none. `register` sees each server at its first look, after it was
+ * made sure that no other participant is the same database.
+ */
+export function makeParticipants(
+  options: OpenParticipantsOptions,
+): ReadonlyMap<string, Participant> {
+  const servers = new Map<string, ServerFacts>();
+  const participants = new Map<string, Participant>();
+  for (const [name, place] of Object.entries(options.config.participants)) {
+    const register = async (facts: ServerFacts): Promise<void> => {
+      assertDistinct(servers, name, facts);
+      servers.set(name, facts);
+      await options.register(name, facts);
+    };
+    participants.set(name, makeParticipant(name, place, options, register));
+  }
+  return participants;
+}
+
+/** Notes in the log which server stands behind a name, and says so when it is another one than before. */
+export function registerIn(log: DecisionLog, publish: Publish): RegisterServer {
+  return async (name, facts) => {
+    const before = await log.registerParticipant(name, facts.server, facts.databaseName);
+    if (before !== undefined) publish('participant:server-changed', { participant: name, before });
+  };
+}
+
 /**
  * Makes the participants and looks at their servers, all at once. One that does not answer is kept: it
  * is looked at again when a branch needs it.
@@ -25,18 +65,14 @@ export async function openParticipants(
   runtime: Runtime,
   publish: Publish,
 ): Promise<ReadonlyMap<string, Participant>> {
-  const servers = new Map<string, ServerFacts>();
-  const participants = new Map<string, Participant>();
-  for (const [name, options] of Object.entries(config.participants)) {
-    const register = async (facts: ServerFacts): Promise<void> => {
-      assertDistinct(servers, name, facts);
-      servers.set(name, facts);
-      const before = await log.registerParticipant(name, facts.server, facts.databaseName);
-      if (before !== undefined)
-        publish('participant:server-changed', { participant: name, before });
-    };
-    participants.set(name, makeParticipant(name, options, config, runtime, register));
-  }
+  const register = registerIn(log, publish);
+  const participants = makeParticipants({
+    config,
+    runtime,
+    publish,
+    register,
+    followRegister: false,
+  });
   const refused = await verifyAll(participants, publish);
   const [first] = refused;
   if (first === undefined) return participants;
@@ -69,13 +105,12 @@ async function verifyAll(
 
 function makeParticipant(
   name: string,
-  options: ParticipantConfig,
-  config: Config,
-  runtime: Runtime,
+  place: ParticipantConfig,
+  { config, runtime, followRegister }: OpenParticipantsOptions,
   register: (facts: ServerFacts) => Promise<void>,
 ): Participant {
-  const { pool, max, lockTimeoutMs, ...given } = options;
-  const settings = placeOf(name, options, given);
+  const { pool, max, lockTimeoutMs, ...given } = place;
+  const settings = placeOf(name, place, given);
   if (pool !== undefined) hearErrors(pool);
   const ownPool =
     pool === undefined
@@ -96,6 +131,7 @@ function makeParticipant(
     lockTimeoutMs,
     runtime,
     register,
+    followRegister,
   });
 }
 

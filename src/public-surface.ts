@@ -4,6 +4,7 @@ import type { BranchClient } from './coordinator/branch-client.ts';
 import type { CommitReport, Hook } from './coordinator/transaction.ts';
 import type { IsolationLevel } from './participant/participant.ts';
 import type { PoolLike } from './postgres/client.ts';
+import type { DaemonStatus } from './recovery/daemon-status.ts';
 import type { RecoveryReport } from './recovery/report.ts';
 import type { Outcome } from './states.ts';
 
@@ -132,4 +133,38 @@ export interface TransactionManager extends AsyncDisposable {
    * they are rolled back), ends all connections that pgxa made. Never rejects; can be called again.
    */
   close(options?: { readonly timeoutMs?: number }): Promise<void>;
+}
+
+export interface RecoveryDaemonConfig {
+  /** Name of this daemon, for operators; up to 200 characters. */
+  readonly name: string;
+  /** As for the transaction manager. The role needs pgxa_recovery (sql/roles.sql). */
+  readonly decisionLog: ConnectionOptions;
+  /** By the names under which the programs know them. */
+  readonly participants: Readonly<Record<string, ConnectionOptions>>;
+  /** The same for all programs on a log, in milliseconds; default 10 000. */
+  readonly heartbeatLimitMs?: number;
+  /** Longest time to connect to a server, in milliseconds; default 5 000. */
+  readonly connectTimeoutMs?: number;
+  /**
+   * Time between two looks at a participant, in milliseconds; default 1 000. It is looked at more often while
+   * something is in doubt there, a little more seldom after a quiet minute.
+   */
+  readonly intervalMs?: number;
+  /** Another daemon takes over when this one was not heard of for so long, in milliseconds; default 5 000. */
+  readonly leaseMs?: number;
+  /** How long decisions are kept, in days; default 7, at least 2. */
+  readonly retentionDays?: number;
+}
+
+export interface RecoveryDaemon extends AsyncDisposable {
+  /** Resolves once every participant was looked at, with or without success, or is another daemon's work. */
+  readonly whenReady: Promise<void>;
+  /** What the daemon knows now. Asks nobody. */
+  status(): DaemonStatus;
+  /**
+   * Begins no branch any more, finishes those in hand (at most 15 s), gives the leases back, and ends all
+   * connections. Never rejects; can be called again.
+   */
+  stop(): Promise<void>;
 }

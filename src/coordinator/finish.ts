@@ -65,6 +65,7 @@ async function finishPatiently(
       // Recovery ends a branch of a live coordinator only by a decision: a presumed abort has none.
       const standing =
         decision === 'abort' ? await writeAbort(transaction, context, signal) : decision;
+      await context.log.requestRecovery(branch.participant).catch(() => undefined);
       if (standing === 'commit' && decision === 'abort') {
         // An operator decided meanwhile: obey (invariant 2).
         closing.abort(new Error('the register says commit'));

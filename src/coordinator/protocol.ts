@@ -49,6 +49,7 @@ import { rollback } from './rollback.ts';
 import {
   codeOfBranchFailure,
   decidedAbort,
+  logRefused,
   outcomeUnknown,
   rolledBackBy,
   votedNo,
@@ -252,6 +253,11 @@ async function decide(
       return decidedBy(transaction, context, 'commit', 'coordinator');
     case 'abort':
       return decidedBy(transaction, context, 'abort', reply.decidedBy);
+    case 'refused':
+      // Nothing is written, and nobody else writes for a live epoch: presumed abort, as after a "no".
+      if (!context.mayBeRetired(transaction.epoch))
+        return { kind: 'decided', decision: 'abort', error: logRefused(transaction, reply.error) };
+      return settle(transaction, context, prepared, reply);
     case 'fenced':
     case 'already-done':
     case 'unknown':
@@ -267,7 +273,7 @@ async function settle(
   reply: Exclude<DecideReply, { kind: 'commit' | 'abort' }>,
 ): Promise<Decided> {
   const settled = await settleByRegister(transaction, context);
-  const cause = reply.kind === 'unknown' ? reply.error : undefined;
+  const cause = 'error' in reply ? reply.error : undefined;
   if (settled.kind === 'unknown') {
     transaction.setState('unknown');
     settleInBackground(

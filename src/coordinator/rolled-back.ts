@@ -62,6 +62,18 @@ export function decidedAbort(
   });
 }
 
+/** The error for a decision that the log cannot hold. */
+export function logRefused(
+  { id: transactionId }: Pick<ProtocolTransaction, 'id'>,
+  cause: Error,
+): RolledBackError {
+  return new RolledBackError(
+    'PGXA_LOG_REFUSED',
+    `the transaction is rolled back: the decision log cannot hold its decision: ${cause.message}`,
+    { transactionId, cause, retryable: false },
+  );
+}
+
 export function alreadyDone(
   { id, idempotencyKey }: { readonly id: string; readonly idempotencyKey: string | undefined },
   existingTransactionId: string,

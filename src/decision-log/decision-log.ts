@@ -31,6 +31,8 @@ export type DecideReply =
   | { readonly kind: 'already-done'; readonly transactionId: string }
   /** The epoch is retired and may not decide. Nothing was written. */
   | { readonly kind: 'fenced' }
+  /** The log cannot hold this decision and never will: a label that it cannot store, a day that it forgot. */
+  | { readonly kind: 'refused'; readonly error: Error }
   /** The reply is lost, late, or not proven durable (invariant 4). */
   | { readonly kind: 'unknown'; readonly error: Error };
 
@@ -102,7 +104,8 @@ export interface DecisionLog {
 
   /**
    * Writes an abort decision for each transaction that has no decision, and returns what stands for
-   * each, durably. Waits for, and loses to, a commit decision that is still being written.
+   * each, durably. Waits for, and loses to, a commit decision that is still being written. A transaction
+   * that is missing in the answer began on a day that the log has forgotten: nobody can decide it.
    */
   settle(
     requests: readonly AbortRequest[],
@@ -111,6 +114,9 @@ export interface DecisionLog {
 
   /** The standing, durable decisions of these transactions; absent where there is none. */
   decisionsOf(transactionIds: readonly string[]): Promise<ReadonlyMap<string, StandingDecision>>;
+
+  /** Milliseconds since 1970: what began earlier may have been decided, and the log does not know. */
+  forgottenBefore(): Promise<number | undefined>;
 
   /** The committed transaction that carries this key. */
   findByIdempotencyKey(key: string): Promise<string | undefined>;
@@ -136,6 +142,8 @@ export interface DecisionLog {
     server: ServerIdentity,
     databaseName: string,
   ): Promise<string | undefined>;
+  /** Wakes the daemons: this participant has a branch that its coordinator could not finish. */
+  requestRecovery(participant: string): Promise<void>;
   /** Records once per gid and kind. True when it is new. */
   recordHeuristic(record: HeuristicRecord): Promise<boolean>;
   close(): Promise<void>;

@@ -13,7 +13,7 @@ const OPEN_TIMEOUT_MS = 5_000;
  *   or `PGXA_LOG_NOT_USABLE`.
  */
 export async function openDecisionLog(
-  options: Omit<PostgresDecisionLogOptions, 'installation'>,
+  options: Omit<PostgresDecisionLogOptions, 'installation'> & { readonly purpose?: 'recovery' },
 ): Promise<PostgresDecisionLog> {
   const client = await connectToLog({
     connectionTimeoutMillis: options.connectTimeoutMs,
@@ -25,7 +25,7 @@ export async function openDecisionLog(
   }, OPEN_TIMEOUT_MS);
   try {
     await assertPrimary(client);
-    await assertPrivileges(client);
+    await assertPrivileges(client, options.purpose);
     assertSchemaVersion(await readSchemaVersion(client));
     const [row] = await client.query(INSTALLATION_SQL);
     return new PostgresDecisionLog({ ...options, installation: String(row?.['id']) });
@@ -56,9 +56,9 @@ async function assertPrimary(client: OnceClient): Promise<void> {
  * What this role lacks is better said now than when the first decision fails. CASE, because it alone
  * keeps an order: each question fails where the answer to the one before it is no.
  */
-async function assertPrivileges(client: OnceClient): Promise<void> {
-  const [row] = await client.query(`
-    select current_user::text as role,
+async function assertPrivileges(client: OnceClient, purpose?: 'recovery'): Promise<void> {
+  const [row] = await client.query(
+    `select current_user::text as role,
            case when to_regnamespace('pgxa') is null then true
                 when not has_schema_privilege('pgxa', 'usage') then false
                 when to_regclass('pgxa.decision') is null then true
@@ -68,12 +68,17 @@ async function assertPrivileges(client: OnceClient): Promise<void> {
                      and has_column_privilege('pgxa.decision', 'outcome', 'insert')
                      and has_column_privilege('pgxa.coordinator', 'epoch', 'insert')
                      and has_column_privilege('pgxa.coordinator', 'heartbeat_at', 'update')
-           end as allowed`);
+                     and case when $1 and to_regclass('pgxa.lease') is not null
+                              then has_column_privilege('pgxa.lease', 'holder', 'update')
+                              else true end
+           end as allowed`,
+    [purpose === 'recovery'],
+  );
   if (row?.['allowed'] !== true) {
     throw new ConfigError(
       'PGXA_LOG_NOT_USABLE',
-      `role "${String(row?.['role'])}" may not use the decision log: grant it pgxa_application ` +
-        '(see sql/roles.sql)',
+      `role "${String(row?.['role'])}" may not use the decision log: grant it ` +
+        `pgxa_${purpose ?? 'application'} (see sql/roles.sql)`,
     );
   }
 }

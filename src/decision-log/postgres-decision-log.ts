@@ -27,6 +27,7 @@ import {
   type DecisionRow,
   type EpochRow,
 } from './rows.ts';
+import { REPLY_TIMEOUT_MS, setUpSession } from './session.ts';
 import * as sql from './statements.ts';
 
 export interface PostgresDecisionLogOptions {
@@ -37,9 +38,6 @@ export interface PostgresDecisionLogOptions {
   readonly connectTimeoutMs: number;
 }
 
-/** Longest wait for one reply of the log; then the fate of the statement is unknown. */
-const REPLY_TIMEOUT_MS = 5_000;
-const STATEMENT_TIMEOUT_MS = 4_500;
 /** Keeps a statement below a few hundred kilobytes. */
 const BATCH_MAX = 512;
 const READ_CONNECTIONS = 2;
@@ -91,10 +89,22 @@ export class PostgresDecisionLog implements DecisionLog {
     decidedBy: DecidedBy,
   ): Promise<ReadonlyMap<string, StandingDecision>> {
     const ids = requests.map(({ transactionId }) => transactionId);
-    await this.#settles.run({
-      text: sql.ABORT_SQL,
-      values: [decidedBy, ids, requests.map(({ epoch }) => epoch)],
-    });
+    const abort = (wanted: readonly AbortRequest[]): Promise<unknown> =>
+      this.#settles.run({
+        text: sql.ABORT_SQL,
+        values: [
+          decidedBy,
+          wanted.map(({ transactionId }) => transactionId),
+          wanted.map(({ epoch }) => epoch),
+        ],
+      });
+    try {
+      await abort(requests);
+    } catch (error) {
+      if (!isWithoutPartition(error)) throw error;
+      const remembered = await this.#makePartitions(ids);
+      await abort(requests.filter(({ transactionId }) => remembered.has(transactionId)));
+    }
     // Whatever the insert's own warnings: the barrier behind the read proves what stands.
     return this.decisionsOf(ids);
   }
@@ -109,6 +119,13 @@ export class PostgresDecisionLog implements DecisionLog {
     });
     if (rows.length > 0) await this.#proveDurable();
     return new Map(rows.map((row) => [row.transaction_id, standingOf(row)]));
+  }
+
+  async forgottenBefore(): Promise<number | undefined> {
+    const { rows } = await this.#reads.run<{ forgotten_before_ms: string }>({
+      text: sql.HORIZON_SQL,
+    });
+    return rows[0] === undefined ? undefined : Number(rows[0].forgotten_before_ms);
   }
 
   async findByIdempotencyKey(key: string): Promise<string | undefined> {
@@ -181,6 +198,10 @@ export class PostgresDecisionLog implements DecisionLog {
       values: [name, systemIdentifier, databaseOid, databaseName, timeline, this.#coordinator],
     });
     return rows[0]?.replaces ?? undefined;
+  }
+
+  async requestRecovery(participant: string): Promise<void> {
+    await this.#reads.run({ text: sql.REQUEST_RECOVERY_SQL, values: [participant] });
   }
 
   async recordHeuristic(record: HeuristicRecord): Promise<boolean> {
@@ -257,9 +278,11 @@ export class PostgresDecisionLog implements DecisionLog {
     group: readonly CommitRequest[],
     error: Error,
   ): Promise<Map<CommitRequest, DecideReply>> {
-    // Data that the log cannot store (22) is one request's fault; its neighbours shall not pay for it.
-    const sqlstate = (error as { code?: unknown }).code;
-    if (group.length > 1 && typeof sqlstate === 'string' && sqlstate.startsWith('22')) {
+    // Data that the log cannot store (22), or a forgotten day: one request's fault, not its neighbours'.
+    if (isWithoutPartition(error)) return this.#decideOnNewDay(group);
+    const sqlstate = sqlstateOf(error);
+    if (sqlstate?.startsWith('22') === true || sqlstate === FORGOTTEN) {
+      if (group.length === 1) return answerAll(group, { kind: 'refused', error });
       const alone = await Promise.all(group.map((request) => this.#decideGroup([request])));
       return new Map(alone.flatMap((answers) => [...answers]));
     }
@@ -282,6 +305,33 @@ export class PostgresDecisionLog implements DecisionLog {
     return answers;
   }
 
+  /** Nobody has decided on that day yet, and no daemon has made its partition ahead. */
+  async #decideOnNewDay(group: readonly CommitRequest[]): Promise<Map<CommitRequest, DecideReply>> {
+    const ids = group.map(({ transactionId }) => transactionId);
+    try {
+      await this.#reads.run({ text: sql.MAKE_PARTITIONS_SQL, values: [ids] });
+    } catch (thrown) {
+      return this.#judgeFailure(group, toError(thrown));
+    }
+    return this.#decideGroup(group);
+  }
+
+  /** Returns those whose day the log still remembers. */
+  async #makePartitions(transactionIds: readonly string[]): Promise<Set<string>> {
+    const made = await Promise.all(
+      transactionIds.map(async (id) => {
+        try {
+          await this.#reads.run({ text: sql.MAKE_PARTITIONS_SQL, values: [[id]] });
+          return [id];
+        } catch (error) {
+          if (sqlstateOf(error) !== FORGOTTEN) throw error;
+          return [];
+        }
+      }),
+    );
+    return new Set(made.flat());
+  }
+
   /** Keys of the group that are taken, each with the transaction that took it. */
   async #takenKeys(group: readonly CommitRequest[]): Promise<Map<string, string>> {
     const keys = group.flatMap(({ idempotencyKey }) => idempotencyKey ?? []);
@@ -301,20 +351,17 @@ export class PostgresDecisionLog implements DecisionLog {
   }
 }
 
-/**
- * Whatever the defaults of the role and the database are. A decision that a crash of the log could lose
- * would be none, so synchronous_commit = off is overruled; and a statement that has waited for another
- * one's row has to see that row.
- */
-async function setUpSession(run: (command: { text: string }) => Promise<unknown>): Promise<void> {
-  await run({
-    text: `select set_config('default_transaction_isolation', 'read committed', false),
-                  -- Nobody waits longer; what is given up must not pile up there.
-                  set_config('statement_timeout', '${STATEMENT_TIMEOUT_MS}', false),
-                  set_config('lock_timeout', '${STATEMENT_TIMEOUT_MS}', false),
-                  -- "not replicated" is a warning: hidden, it would be a promise.
-                  set_config('client_min_messages', 'warning', false),
-                  case when current_setting('synchronous_commit') = 'off'
-                       then set_config('synchronous_commit', 'on', false) end`,
-  });
+/** Raised by pgxa.make_partition. */
+const FORGOTTEN = 'PX001';
+
+function sqlstateOf(error: unknown): string | undefined {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** 23514 is also a broken check, which has a name. */
+function isWithoutPartition(error: unknown): boolean {
+  return (
+    sqlstateOf(error) === '23514' && (error as { constraint?: unknown }).constraint === undefined
+  );
 }

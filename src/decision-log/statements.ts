@@ -57,7 +57,7 @@ export const REGISTER_COORDINATOR_SQL = `
   insert into pgxa.coordinator (epoch, name, host, pid, version) values ($1, $2, $3, $4, $5)`;
 
 /** The 64-bit advisory lock of an epoch: held by the coordinator's session for its whole life. */
-const EPOCH_LOCK = (epoch: string): string => `('x' || ${epoch})::bit(64)::bigint`;
+export const EPOCH_LOCK = (epoch: string): string => `('x' || ${epoch})::bit(64)::bigint`;
 
 export const LOCK_EPOCH_SQL = `select pg_try_advisory_lock(${EPOCH_LOCK('$1')}) as locked`;
 
@@ -135,3 +135,13 @@ export const RECORD_HEURISTIC_SQL = `
       on conflict (gid, kind) do nothing`;
 
 export const INSTALLATION_SQL = `select id from pgxa.installation`;
+
+/** For each of these transactions, the partition of its day, unless it is there or forgotten (PX001). */
+export const MAKE_PARTITIONS_SQL = `
+  select pgxa.make_partition(pgxa.moment_of(day)) from unnest($1::uuid[]) day`;
+
+export const HORIZON_SQL = `
+  select extract(epoch from forgotten_before) * 1000 as forgotten_before_ms
+    from pgxa.horizon where isfinite(forgotten_before)`;
+
+export const REQUEST_RECOVERY_SQL = `select pg_notify('pgxa_recovery', $1)`;

@@ -59,3 +59,8 @@ export function quoteGid(text: string): string {
   if (!GID.test(text)) throw new RangeError(`not a gid of pgxa: ${JSON.stringify(text)}`);
   return `'${text}'`;
 }
+
+/** When a transaction began, by its id: a UUIDv7 begins with milliseconds since 1970. */
+export function beganAtMs(transactionId: string): number {
+  return Number.parseInt(transactionId.replaceAll('-', '').slice(0, 12), 16);
+}

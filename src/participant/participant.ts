@@ -98,8 +98,10 @@ export type InDoubtListing =
   | {
       readonly kind: 'listed';
       readonly server: ServerIdentity;
-      /** All prepared transactions of this database: ours and foreign ones. */
+      /** All prepared transactions of this database, ours and foreign ones, oldest first. */
       readonly branches: readonly PreparedBranch[];
+      /** Of max_prepared_transactions, over all databases of the server. */
+      readonly slots: { readonly used: number; readonly max: number };
     }
   /** A standby lists nothing, although its primary may hold branches (invariant 9). */
   | { readonly kind: 'standby' }

@@ -44,6 +44,8 @@ export interface PostgresParticipantOptions {
   readonly runtime: Runtime;
   /** Compares with, or makes, the registration in the decision log; throws ConfigError if refused. */
   readonly register: (facts: ServerFacts) => Promise<void>;
+  /** When recovery finds another server than the registered one, `register` is asked again. */
+  readonly followRegister: boolean;
 }
 
 /**
@@ -148,7 +150,8 @@ export class PostgresParticipant implements Participant, BranchHost {
     if (facts.inRecovery) return { kind: 'standby' };
     if (this.#registered === undefined) await this.#verify(facts);
     if (this.#registered !== undefined && !isSameDatabase(this.#registered, facts.server)) {
-      return { kind: 'other-server', server: facts.server };
+      if (!this.#options.followRegister) return { kind: 'other-server', server: facts.server };
+      await this.#register(facts);
     }
     const branches = row.branches.map(({ gid, xid, age_ms, owner }) => ({
       gid,
@@ -157,7 +160,8 @@ export class PostgresParticipant implements Participant, BranchHost {
       owner,
       ownedByOther: owner !== row.role_name,
     }));
-    return { kind: 'listed', server: facts.server, branches };
+    const slots = { used: Number(row.slots_used), max: facts.maxPreparedTransactions };
+    return { kind: 'listed', server: facts.server, branches, slots };
   }
 
   async acquire(signal: AbortSignal): Promise<{ client: PoolClientLike; facts: ServerFacts }> {
@@ -338,6 +342,7 @@ function describeServer(server: ServerIdentity): string {
 
 interface ListingRow extends ServerFactsRow {
   readonly role_name: string;
+  readonly slots_used: string;
   readonly branches: readonly ListedRow[];
 }
 
@@ -362,6 +367,7 @@ const LIST_SQL = `
            from pg_prepared_xacts p, next
           where p.database = current_database())
   select facts.*, current_user::text as role_name,
+         (select count(*) from pg_prepared_xacts) as slots_used,
          coalesce((select jsonb_agg(jsonb_build_object(
                             'gid', gid,
                             'xid', (near + case when near - next_xid > 2147483648 then -4294967296

@@ -32,6 +32,7 @@ export interface ParticipantStatus {
   readonly lastSuccessAt: Date | undefined;
   readonly failuresInARow: number;
   readonly error: Error | undefined;
+  /** On the last list that could be read, as are the following. */
   readonly inDoubt: {
     /** Decided, and not finished yet: what recovery failed to finish, or has set aside. */
     readonly decided: number;
@@ -40,7 +41,7 @@ export interface ParticipantStatus {
     /** Nothing can be presumed: the log does not know their coordinator, or has forgotten their day. */
     readonly unexplained: number;
   };
-  /** Age of the oldest branch of ours, in milliseconds by the clock of its server; 0 when there is none. */
+  /** Age of the oldest branch of ours, in milliseconds by the clock of its server; 0 if there is none. */
   readonly oldestInDoubtMs: number;
   /** Branches that failed repeatedly and are tried more and more seldom. */
   readonly setAside: readonly SetAsideBranch[];

@@ -14,6 +14,7 @@
  *    G   registered  ours     none      silent        retire     then as H; it may have frozen or died
  *    H   registered  ours     none      retired       win-abort  it can decide no more
  *    I   registered  ours     none      unregistered  report     the log is behind its branches: restored?
+ *    J   registered  ours     forgotten any           report     it may have been decided: only a person can tell
  */
 import type { Decision } from '../states.ts';
 
@@ -21,7 +22,8 @@ export interface Observation {
   readonly server: 'registered' | 'standby' | 'other';
   /** Ours: a gid of this installation, parsed whole. */
   readonly gid: 'ours' | 'foreign';
-  readonly decision: Decision | 'none';
+  /** `forgotten`: there is no row, and the log drops those of that day. */
+  readonly decision: Decision | 'none' | 'forgotten';
   readonly coordinator:
     /** Its heartbeat is in time, or it is this process and at work on the transaction. */
     | 'live'
@@ -75,6 +77,7 @@ export const DECISION_TABLE: readonly DecisionRow[] = [
   row('G', 'registered', 'ours',    'none',   'silent',       'retire',    'its coordinator is silent and has not decided'),
   row('H', 'registered', 'ours',    'none',   'retired',      'win-abort', 'its coordinator can decide no more'),
   row('I', 'registered', 'ours',    'none',   'unregistered', 'report',    'the log does not know its epoch: was the log restored?'),
+  row('J', 'registered', 'ours',  'forgotten', 'any',         'report',    'it is older than the retention of the log: was the server restored?'),
 ];
 
 /** The one row that an observation meets. */

@@ -9,57 +9,33 @@
  *  3. for those without a row, look at their coordinators, and ask the decision table
  *  4. act, pipelined; record what ended otherwise than decided
  */
-import {
-  SESSION_GONE_AFTER_MS,
-  type DecisionLog,
-  type EpochStatus,
-  type StandingDecision,
-} from '../decision-log/decision-log.ts';
-import { toError } from '../errors.ts';
-import type { Publish } from '../events.ts';
-import { parseGid, type Gid } from '../participant/gid.ts';
+import { SESSION_GONE_AFTER_MS } from '../decision-log/decision-log.ts';
+import { ConfigError, toError } from '../errors.ts';
+import { parseGid } from '../participant/gid.ts';
 import type { InDoubtListing, Participant, PreparedBranch } from '../participant/participant.ts';
-import type { Runtime } from '../runtime.ts';
-import type { Decision, ServerIdentity } from '../states.ts';
-import { decide, type DecisionRow, type Observation } from './decision-table.ts';
+import { decide } from './decision-table.ts';
+import { Pass, type OurBranch, type PassOptions } from './pass.ts';
 import {
   mergeReports,
   summarize,
   type BranchLeft,
-  type HeuristicFound,
   type ParticipantReport,
   type RecoveryReport,
 } from './report.ts';
 
-/** What this process itself knows better than the log: its own epoch and what it is at work on. */
-export interface LocalCoordinator {
-  isOwnEpoch(epoch: string): boolean;
-  isAtWorkOn(transactionId: string): boolean;
-}
-
-export interface RecovererOptions {
-  readonly log: DecisionLog;
+export interface RecovererOptions extends Omit<PassOptions, 'signal'> {
   readonly participants: ReadonlyMap<string, Participant>;
-  readonly local: LocalCoordinator;
-  readonly heartbeatLimitMs: number;
-  readonly runtime: Runtime;
-  readonly publish: Publish;
-  /** For the records that it writes. */
-  readonly name: string;
 }
 
-/** Branches of one participant that are being finished at once: bounds memory, fills the pipelines. */
-const FINISHES_IN_FLIGHT = 64;
+export interface ParticipantPassOptions {
+  /** Branches that are not tried now; they are in the report as left. */
+  readonly skip?: (gid: string) => BranchLeft | undefined;
+  /** No branch is begun any more once it is aborted; those in hand are finished. */
+  readonly signal?: AbortSignal;
+}
+
 /** How often a silent coordinator is looked at again. */
 const LIFE_SIGN_POLL_MS = 100;
-
-/** What stands in the register, per transaction id. */
-type Standing = ReadonlyMap<string, StandingDecision>;
-
-interface OurBranch {
-  readonly prepared: PreparedBranch;
-  readonly gid: Gid;
-}
 
 export class Recoverer {
   readonly #options: RecovererOptions;
@@ -86,10 +62,13 @@ export class Recoverer {
   }
 
   /** One pass over one participant. Never rejects: what went wrong is in the report. */
-  async recoverParticipant(name: string): Promise<ParticipantReport> {
+  async recoverParticipant(
+    name: string,
+    passOptions: ParticipantPassOptions = {},
+  ): Promise<ParticipantReport> {
     const participant = this.#options.participants.get(name);
     if (participant === undefined) throw new Error(`no participant "${name}"`);
-    const report = await this.#observeAndAct(participant);
+    const report = await this.#observeAndAct(participant, passOptions);
     this.#options.publish('recovery:pass', {
       participant: name,
       committed: report.committed,
@@ -154,12 +133,16 @@ export class Recoverer {
     }
   }
 
-  async #observeAndAct(participant: Participant): Promise<ParticipantReport> {
+  async #observeAndAct(
+    participant: Participant,
+    { skip, signal }: ParticipantPassOptions,
+  ): Promise<ParticipantReport> {
     let listing: InDoubtListing;
     try {
       listing = await participant.listInDoubt();
     } catch (thrown) {
-      return emptyReport('unreachable', toError(thrown));
+      const isOther = thrown instanceof ConfigError && thrown.code === 'PGXA_PARTICIPANT_IDENTITY';
+      return emptyReport(isOther ? 'other-server' : 'unreachable', toError(thrown));
     }
     if (listing.kind !== 'listed') {
       const { why } = decide({
@@ -171,14 +154,29 @@ export class Recoverer {
       return emptyReport(listing.kind, new Error(why));
     }
     const ours = listing.branches.flatMap((prepared) => this.#ours(prepared));
-    const foreign = listing.branches.length - ours.length;
-    const pass = new Pass(this.#options, participant, listing.server);
+    const skipped = ours.flatMap(({ prepared: { gid } }) => skip?.(gid) ?? []);
+    const skippedGids = new Set(skipped.map(({ gid }) => gid));
+    const pass = new Pass({ ...this.#options, signal }, participant, listing.server);
+    let error: Error | undefined;
     try {
-      await pass.run(ours);
+      await pass.run(ours.filter(({ prepared }) => !skippedGids.has(prepared.gid)));
     } catch (thrown) {
-      return { ...pass.report(), foreign, error: toError(thrown) };
+      error = toError(thrown);
     }
-    return { ...pass.report(), foreign };
+    const { committed, rolledBack, heuristics } = pass;
+    return {
+      status: 'listed',
+      committed,
+      rolledBack,
+      left: [...pass.left, ...skipped],
+      heuristics,
+      foreign: listing.branches.length - ours.length,
+      oldestMs: Math.max(0, ...leftAges(ours, [...pass.left, ...skipped])),
+      oldest: oldestId(ours),
+      server: listing.server,
+      slots: listing.slots,
+      error,
+    };
   }
 
   #ours(prepared: PreparedBranch): OurBranch[] {
@@ -187,186 +185,34 @@ export class Recoverer {
   }
 }
 
-/** The work of one pass on one participant whose list has been read. */
-class Pass {
-  readonly #options: RecovererOptions;
-  readonly #participant: Participant;
-  readonly #server: ServerIdentity;
-  #committed = 0;
-  #rolledBack = 0;
-  readonly #left: BranchLeft[] = [];
-  readonly #heuristics: HeuristicFound[] = [];
-
-  constructor(options: RecovererOptions, participant: Participant, server: ServerIdentity) {
-    this.#options = options;
-    this.#participant = participant;
-    this.#server = server;
-  }
-
-  report(): ParticipantReport {
-    return {
-      status: 'listed',
-      committed: this.#committed,
-      rolledBack: this.#rolledBack,
-      left: this.#left,
-      heuristics: this.#heuristics,
-      foreign: 0,
-      error: undefined,
-    };
-  }
-
-  async run(branches: readonly OurBranch[]): Promise<void> {
-    if (branches.length === 0) return;
-    const standing = await this.#standingOf(branches);
-    const undecided = branches.filter(({ gid }) => !standing.has(gid.transactionId));
-    const [, decidedNow] = await Promise.all([
-      this.#finishAll(branches, standing),
-      this.#decideOpen(undecided),
-    ]);
-    await this.#finishAll(undecided, decidedNow);
-  }
-
-  #standingOf(branches: readonly OurBranch[]): Promise<Standing> {
-    const ids = [...new Set(branches.map(({ gid }) => gid.transactionId))];
-    return this.#options.log.decisionsOf(ids);
-  }
-
-  /** Rows F to I: those without a decision. Returns what stands for those that got one. */
-  async #decideOpen(undecided: readonly OurBranch[]): Promise<Standing> {
-    const { log } = this.#options;
-    const epochs = [...new Set(undecided.map(({ gid }) => gid.epoch))];
-    const statuses = await log.epochsOf(epochs);
-    const toWin: OurBranch[] = [];
-    const retired = new Map<string, Promise<boolean>>();
-    await Promise.all(
-      undecided.map(async (branch) => {
-        const row = decide({
-          server: 'registered',
-          gid: 'ours',
-          decision: 'none',
-          coordinator: this.#coordinatorOf(branch.gid, statuses.get(branch.gid.epoch)),
-        });
-        if (row.action === 'win-abort') toWin.push(branch);
-        else if (row.action !== 'retire') this.#leave(branch, row);
-        else if (await this.#retire(branch.gid.epoch, retired)) toWin.push(branch);
-        else this.#leave(branch, row);
-      }),
-    );
-    const requests = new Map(
-      toWin.map(({ gid: { transactionId, epoch } }) => [transactionId, { transactionId, epoch }]),
-    );
-    if (requests.size === 0) return new Map();
-    return log.settle([...requests.values()], 'recovery');
-  }
-
-  #coordinatorOf(gid: Gid, status: EpochStatus | undefined): Observation['coordinator'] {
-    const { local, heartbeatLimitMs } = this.#options;
-    if (local.isOwnEpoch(gid.epoch))
-      return local.isAtWorkOn(gid.transactionId) ? 'live' : 'retired';
-    if (status === undefined) return 'unregistered';
-    if (status.retired) return 'retired';
-    const goneAfterMs = Math.min(SESSION_GONE_AFTER_MS, heartbeatLimitMs);
-    const gone = status.sessionGone && status.heartbeatAgeMs > goneAfterMs;
-    return gone || status.heartbeatAgeMs > heartbeatLimitMs ? 'silent' : 'live';
-  }
-
-  /** Once per epoch and pass. An epoch that cannot be retired now is left to the next pass. */
-  #retire(epoch: string, retired: Map<string, Promise<boolean>>): Promise<boolean> {
-    const { log, heartbeatLimitMs } = this.#options;
-    const known = retired.get(epoch) ?? log.retire(epoch, heartbeatLimitMs).catch(() => false);
-    retired.set(epoch, known);
-    return known;
-  }
-
-  async #finishAll(branches: readonly OurBranch[], standing: Standing): Promise<void> {
-    const queue = branches.flatMap((branch) => {
-      const stands = standing.get(branch.gid.transactionId);
-      return stands === undefined ? [] : [{ branch, stands }];
-    });
-    // One queue, several takers: each holds one branch in flight.
-    const takers = Array.from({ length: Math.min(FINISHES_IN_FLIGHT, queue.length) }, async () => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        await this.#finish(next.branch, next.stands);
-      }
-    });
-    await Promise.all(takers);
-  }
-
-  async #finish(branch: OurBranch, stands: StandingDecision): Promise<void> {
-    const { prepared, gid } = branch;
-    const { decision } = stands;
-    const result = await this.#participant.finish({
-      gid: prepared.gid,
-      decision,
-      evidence: { xid: recordedXid(stands, gid, this.#server), server: this.#server },
-      // An abort records no xid. Gone is what it wants, and all finishers obey the register.
-      absentMeansAborted: decision === 'abort',
-      owner: prepared.ownedByOther ? (prepared.owner ?? undefined) : undefined,
-    });
-    const { transactionId } = gid;
-    const participant = this.#participant.name;
-    switch (result.kind) {
-      case 'done':
-        if (decision === 'commit') this.#committed += 1;
-        else this.#rolledBack += 1;
-        this.#options.publish('branch:finished', { transactionId, participant, decision });
-        return;
-      case 'pending': {
-        const row = decide({
-          server: 'registered',
-          gid: 'ours',
-          decision,
-          coordinator: 'live',
-        });
-        this.#leave(branch, row, result.error);
-        return;
-      }
-      case 'heuristic':
-        await this.#record(branch, decision, result.heuristic, result.evidence);
-    }
-  }
-
-  async #record(
-    { prepared, gid: { transactionId } }: OurBranch,
-    decision: Decision,
-    kind: HeuristicFound['kind'],
-    evidence: string,
-  ): Promise<void> {
-    const { log, publish, name } = this.#options;
-    const participant = this.#participant.name;
-    const found = { gid: prepared.gid, transactionId, decision, kind, evidence };
-    this.#heuristics.push(found);
-    publish('heuristic:found', { ...found, participant });
-    await log.recordHeuristic({ ...found, participant, foundBy: name });
-  }
-
-  #leave({ prepared, gid }: OurBranch, row: DecisionRow, error?: Error): void {
-    this.#left.push({
-      gid: prepared.gid,
-      transactionId: gid.transactionId,
-      row: row.row,
-      reason: row.why,
-      error,
-    });
-  }
-}
-
-/**
- * The xid that the branch had at its vote, as the decision recorded it. The one that pg_prepared_xacts shows
- * is no evidence: it is read after the list, unlocked, from a slot that another branch may have by then.
- */
-function recordedXid(
-  { branches }: StandingDecision,
-  { branch }: Gid,
-  { systemIdentifier }: ServerIdentity,
-): string | undefined {
-  return branches.find(
-    (recorded) => recorded.branch === branch && recorded.systemIdentifier === systemIdentifier,
-  )?.xid;
-}
-
 function emptyReport(status: ParticipantReport['status'], error: Error): ParticipantReport {
-  return { status, committed: 0, rolledBack: 0, left: [], heuristics: [], foreign: 0, error };
+  return {
+    status,
+    committed: 0,
+    rolledBack: 0,
+    left: [],
+    heuristics: [],
+    foreign: 0,
+    oldestMs: 0,
+    oldest: undefined,
+    server: undefined,
+    slots: undefined,
+    error,
+  };
+}
+
+function leftAges(ours: readonly OurBranch[], left: readonly BranchLeft[]): number[] {
+  const gids = new Set(left.map(({ gid }) => gid));
+  return ours.flatMap(({ prepared }) => (gids.has(prepared.gid) ? [prepared.ageMs] : []));
+}
+
+/** UUIDv7 sort by time. */
+function oldestId(ours: readonly OurBranch[]): string | undefined {
+  let oldest: string | undefined;
+  for (const { gid } of ours) {
+    if (oldest === undefined || gid.transactionId < oldest) oldest = gid.transactionId;
+  }
+  return oldest;
 }
 
 /** The epoch of a branch that was left because its coordinator seems to be alive, or silent. */

@@ -1,4 +1,4 @@
-import type { Decision, HeuristicKind } from '../states.ts';
+import type { Decision, HeuristicKind, ServerIdentity } from '../states.ts';
 
 /** A branch that a recovery pass did not finish, and why. */
 export interface BranchLeft {
@@ -30,6 +30,14 @@ export interface ParticipantReport {
   readonly heuristics: readonly HeuristicFound[];
   /** Prepared transactions of others in this database: seen, never touched. */
   readonly foreign: number;
+  /** Age of the oldest branch that is left, in milliseconds by the clock of its server; 0 if none is. */
+  readonly oldestMs: number;
+  /** The oldest transaction of ours that was on the list, finished now or not. */
+  readonly oldest: string | undefined;
+  /** Whose list it is; undefined unless it was listed. */
+  readonly server: ServerIdentity | undefined;
+  /** Of max_prepared_transactions, over all databases of the server, before the pass. */
+  readonly slots: { readonly used: number; readonly max: number } | undefined;
   /** Why the pass over this participant ended early. */
   readonly error: Error | undefined;
 }

@@ -210,21 +210,6 @@ describe('roles', () => {
     });
   });
 
-  it('recovery may remove a decision that is older than a day, and its key', async () => {
-    const id = newId();
-    await server.query(
-      log,
-      `insert into pgxa.decision (transaction_id, epoch, outcome, decided_by, decided_at)
-       values ($1, 'e', 'commit', 'coordinator', now() - interval '25 hours')`,
-      [id],
-    );
-    const where = `where transaction_id = '${id}'`;
-    await run(LOGINS.pgxa_recovery, `delete from pgxa.idempotency ${where}`);
-    expect((await run(LOGINS.pgxa_recovery, `delete from pgxa.decision ${where}`)).rowCount).toBe(
-      1,
-    );
-  });
-
   it('operator decides, audits and acknowledges; an acknowledgement is final', async () => {
     const user = LOGINS.pgxa_operator;
     await run(

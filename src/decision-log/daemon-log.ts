@@ -1,0 +1,68 @@
+/** What a recovery daemon asks of the log beside the register. None of it decides anything. */
+export interface LeaseRequest {
+  readonly names: readonly string[];
+  /** For people. */
+  readonly holder: string;
+  /** Random, one for every start of a daemon. */
+  readonly holderId: string;
+  readonly leaseMs: number;
+}
+
+export interface LeaseState {
+  readonly name: string;
+  readonly holder: string;
+  readonly isOurs: boolean;
+  /** Counts the holders; decimal digits. */
+  readonly term: string;
+  /** By the log's clock; negative when it has run out. */
+  readonly remainingMs: number;
+}
+
+export interface ListingNote {
+  readonly participant: string;
+  readonly systemIdentifier: string;
+  readonly databaseOid: string;
+  /** Oldest transaction of ours on the list. */
+  readonly oldest: string | undefined;
+  /** How long ago the list was read. */
+  readonly ageMs: number;
+}
+
+export interface Housekeeping {
+  /** Names of partitions that were made ahead. */
+  readonly made: readonly string[];
+  /** Names of partitions that were dropped. */
+  readonly dropped: readonly string[];
+  /** Why no partition is dropped although some are older than the retention. */
+  readonly heldBy: string | undefined;
+  readonly forgottenEpochs: number;
+  readonly forgottenKeys: number;
+  readonly forgottenBefore: Date | undefined;
+}
+
+export interface RegisteredServer {
+  readonly systemIdentifier: string;
+  readonly databaseOid: string;
+}
+
+export interface DaemonLog {
+  /** Takes or renews the leases that are free, run out, or ours. Returns the state of all of them. */
+  lease(request: LeaseRequest): Promise<readonly LeaseState[]>;
+  /** Gives leases back, so that another daemon need not wait. */
+  release(names: readonly string[], holderId: string): Promise<void>;
+  /** Retires every epoch whose heartbeat or session is over, without waiting for any. Returns them. */
+  retireSilent(heartbeatLimitMs: number): Promise<readonly string[]>;
+  /** The server that stands behind a name: the one that was registered last. */
+  serverBehind(participant: string): Promise<RegisteredServer | undefined>;
+  noteListings(notes: readonly ListingNote[]): Promise<void>;
+  keepHouse(retentionDays: number): Promise<Housekeeping>;
+  /**
+   * Listens for what wakes recovery, again after every loss of the session. `onWake` gets the payload;
+   * `onMode` tells whether notifications really arrive (behind a transaction pooler they do not).
+   */
+  listen(
+    onWake: (payload: string | undefined) => void,
+    onMode: (mode: 'listening' | 'polling', reason: string) => void,
+  ): void;
+  close(): Promise<void>;
+}
