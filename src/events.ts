@@ -69,7 +69,7 @@ export interface PgxaEvents {
     readonly failed: number;
     readonly error: Error | undefined;
   };
-  /** A pass with much to do is still at it; published about once a second. */
+  /** A pass with more than a thousand branches has looked at so many of them. */
   'recovery:progress': {
     readonly participant: string;
     readonly done: number;

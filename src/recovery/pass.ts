@@ -42,7 +42,6 @@ type Standing = ReadonlyMap<string, StandingDecision>;
 const FINISHES_IN_FLIGHT = 64;
 /** Branches that are looked up at once: keeps a statement on the log well below its time limit. */
 const BRANCHES_PER_LOOK = 1_000;
-const PROGRESS_EVERY_MS = 1_000;
 
 /** The work of one pass on one participant whose list has been read. */
 export class Pass {
@@ -76,14 +75,12 @@ export class Pass {
 
   /** Oldest first, as they are listed. */
   async run(branches: readonly OurBranch[]): Promise<void> {
-    const { runtime, publish, signal } = this.#options;
+    const { publish, signal } = this.#options;
     const participant = this.#participant.name;
-    let toldAt = runtime.now();
     for (let at = 0; at < branches.length; at += BRANCHES_PER_LOOK) {
       if (signal?.aborted === true) return;
       await this.#lookAt(branches.slice(at, at + BRANCHES_PER_LOOK));
-      if (runtime.now() - toldAt < PROGRESS_EVERY_MS) continue;
-      toldAt = runtime.now();
+      if (branches.length <= BRANCHES_PER_LOOK) return;
       const done = Math.min(at + BRANCHES_PER_LOOK, branches.length);
       publish('recovery:progress', { participant, done, total: branches.length });
     }

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { subscribe, type TransactionManager } from '../../src/index.ts';
 import { formatGid } from '../../src/participant/gid.ts';
-import { createBank, type Bank, type BankDatabase } from '../support/bank.ts';
+import { createBank, type Bank } from '../support/bank.ts';
+import { plant, rollbackAll } from '../support/planted.ts';
 
 /**
  * Branches planted by hand, as a dead coordinator would have left them, and canaries that look almost like
@@ -26,25 +26,6 @@ describe('recovery of planted branches', () => {
     for (const participant of bank.participants) await rollbackAll(participant);
     await bank.close();
   });
-
-  async function plant(where: BankDatabase, gid: string): Promise<void> {
-    const client = new pg.Client({ connectionString: where.connectionString });
-    await client.connect();
-    await client.query('begin');
-    await client.query('insert into marker values (gen_random_uuid())');
-    await client.query(`prepare transaction ${pg.escapeLiteral(gid)}`);
-    await client.end();
-  }
-
-  async function rollbackAll(where: BankDatabase): Promise<void> {
-    const client = new pg.Client({ connectionString: where.connectionString });
-    await client.connect();
-    const { rows } = await client.query<{ gid: string }>(
-      'select gid from pg_prepared_xacts where database = current_database()',
-    );
-    for (const { gid } of rows) await client.query(`rollback prepared ${pg.escapeLiteral(gid)}`);
-    await client.end();
-  }
 
   async function registerEpoch(retired: boolean): Promise<string> {
     const epoch = randomBytes(8).toString('hex');
