@@ -40,7 +40,9 @@ export class SystemdContainer {
     // On the host's network, where the test's PostgreSQL servers listen on the loopback address.
     const { stdout } = await run('docker', [
       ...['run', '--detach', '--label', 'pgxa.test=systemd', '--network', 'host'],
-      ...['--cap-add', 'SYS_ADMIN', '--security-opt', 'seccomp=unconfined'],
+      // SYS_PTRACE: beside ProtectProc=invisible, PrivateUsers= looks at a process that it could not see.
+      ...['--cap-add', 'SYS_ADMIN', '--cap-add', 'SYS_PTRACE'],
+      ...['--security-opt', 'seccomp=unconfined'],
       ...['--security-opt', 'apparmor=unconfined', '--tmpfs', '/run', '--tmpfs', '/tmp'],
       ...['--volume', '/sys/fs/cgroup:/sys/fs/cgroup:rw', image],
     ]);
