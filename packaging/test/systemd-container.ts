@@ -71,7 +71,7 @@ export class SystemdContainer {
 
   /** What a shell line says, whether it succeeds or not. */
   async say(line: string): Promise<string> {
-    return this.sh(`${line} 2>&1 || true`);
+    return this.sh(`(${line}) 2>&1 || true`);
   }
 
   async write(path: string, text: string, mode = 0o644): Promise<void> {

@@ -161,6 +161,7 @@ daemon: { name: under-systemd, intervalMs: ${interval}, leaseMs: 1000, http: { p
     const proxy = await FaultProxy.inFrontOf(bank.log.connectionString);
     try {
       proxy.goAway();
+      await container.write('/etc/pgxa/pgxa.yaml', config());
       await container.write(
         '/etc/pgxa/credentials/log',
         withPassword(proxy.through(bank.log.connectionString)),
