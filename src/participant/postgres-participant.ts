@@ -141,6 +141,12 @@ export class PostgresParticipant implements Participant, BranchHost {
     return answer.status;
   }
 
+  async fateHere(xid: string): Promise<XactStatus> {
+    const { server, status } = await this.#askXactStatus(xid);
+    if (server === undefined) throw new Error(`participant "${this.name}" answers as a standby`);
+    return status;
+  }
+
   async listInDoubt(): Promise<InDoubtListing> {
     const { rows } = await this.#connections.run<ListingRow>({ text: LIST_SQL });
     const [row] = rows;

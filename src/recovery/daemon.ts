@@ -14,6 +14,7 @@ import type { Publish } from '../events.ts';
 import { within } from '../patience.ts';
 import type { Runtime } from '../runtime.ts';
 import type { DaemonStatus } from './daemon-status.ts';
+import type { FailoverCheck } from './failover-check.ts';
 import { HousekeepingLoop, HOUSEKEEPING_LEASE } from './housekeeping.ts';
 import { Leases, type Lease } from './leases.ts';
 import { ParticipantLoop } from './participant-loop.ts';
@@ -25,6 +26,7 @@ export interface DaemonOptions {
   readonly holderId: string;
   readonly log: DaemonLog;
   readonly recoverer: Recoverer;
+  readonly failovers: FailoverCheck;
   readonly participants: readonly string[];
   readonly heartbeatLimitMs: number;
   readonly intervalMs: number;
@@ -64,7 +66,11 @@ export class Daemon {
       ...options,
       isHeld: () => this.#leases.isHeld(HOUSEKEEPING_LEASE),
       lists: () =>
-        [...this.#loops].map(([participant, { lastList }]) => ({ participant, lastList })),
+        [...this.#loops].map(([participant, { lastList }]) => ({
+          participant,
+          lastList,
+          timeline: options.failovers.checkedTimeline(participant),
+        })),
     });
     options.log.listen(
       (payload) => {
@@ -137,14 +143,18 @@ export class Daemon {
   }
 
   #makeLoop(name: string): ParticipantLoop {
-    const { intervalMs, runtime, publish, recoverer } = this.#options;
+    const { intervalMs, runtime, publish, recoverer, failovers } = this.#options;
     const leaseName = LEASE_PREFIX + name;
     return new ParticipantLoop({
       name,
       intervalMs,
       runtime,
       publish,
-      pass: async (passOptions) => recoverer.recoverParticipant(name, passOptions),
+      pass: async (passOptions) => {
+        const report = await recoverer.recoverParticipant(name, passOptions);
+        await failovers.look(name, report);
+        return report;
+      },
       isHeld: () => this.#leases.isHeld(leaseName),
       lease: (): Lease | undefined => this.#leases.lastKnown(leaseName),
       onPass: () => {

@@ -100,7 +100,7 @@ export class ParticipantLoop {
         const report = await this.#pass(signal);
         delayMs = this.#digest(report);
         this.#options.onPass();
-      } else {
+      } else if (this.#options.lease()?.held === false) {
         this.#forget();
       }
       await this.#sleep.sleep(delayMs, signal);
@@ -115,7 +115,8 @@ export class ParticipantLoop {
     const left = seen?.left ?? [];
     const count = (rows: string): number => left.filter(({ row }) => rows.includes(row)).length;
     return {
-      lease: known === undefined ? 'unknown' : isHeld() ? 'held' : 'elsewhere',
+      // Ours once, and not renewed: the log does not answer.
+      lease: isHeld() ? 'held' : known?.held === false ? 'elsewhere' : 'unknown',
       holder: known?.holder,
       state: this.#report?.status ?? 'none',
       lastPassAt: this.#lastPassAt,
