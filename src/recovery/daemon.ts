@@ -9,6 +9,8 @@
  *
  * Nothing here is needed for safety. The recoverer and the register are (decision-table.ts).
  */
+import { setMaxListeners } from 'node:events';
+
 import type { DaemonLog } from '../decision-log/daemon-log.ts';
 import type { Publish } from '../events.ts';
 import { within } from '../patience.ts';
@@ -83,6 +85,8 @@ export class Daemon {
       },
     );
     const { signal } = this.#stopping;
+    // Every loop listens.
+    setMaxListeners(0, signal);
     this.#running = Promise.all([
       this.#leases.run(signal),
       this.#house.run(signal),

@@ -32,7 +32,7 @@ const QUICK_MS = 200;
 /** A branch that nobody can help for this long is looked at as seldom as an idle participant. */
 const QUICK_FOR_MS = 30_000;
 /** Nothing seen for this long: the interval is stretched. */
-const IDLE_AFTER_MS = 60_000;
+const IDLE_AFTER_MS = 10_000;
 const IDLE_FACTOR = 1.5;
 const PARTICIPANT_BACKOFF_MAX_MS = 30_000;
 const BRANCH_BACKOFF = { firstMs: 500, maxMs: 300_000 };
