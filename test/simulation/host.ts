@@ -32,10 +32,12 @@ export function installHost(network: Network): () => void {
   replaceTimers(replace);
   const dateNow = Date.now;
   replace(Date, 'now', () => {
-    const process = runningProcess();
-    return process === undefined ? dateNow() : Math.floor(startOfDay + process.scheduler.now);
+    const owner = runningProcess();
+    return owner === undefined ? dateNow() : Math.floor(startOfDay + owner.scheduler.now);
   });
   replaceRandomBytes(replace);
+  // pg reads a dozen variables for every client, and each is a call into the system.
+  replace(process, 'env', {});
   replacePg(replace, network);
   return () => {
     for (const undo of restore.reverse()) undo();

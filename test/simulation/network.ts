@@ -37,8 +37,10 @@ const KEEPALIVE_MS = 12_000;
 export class SimulatedNetwork implements Network {
   readonly options: NetworkOptions;
   readonly links = new Set<SimulatedLink>();
-  /** Names that lead to another server now. */
+  /** Names that lead to another server now, for whoever has met the right one before. */
   readonly detours = new Map<string, string>();
+  /** `process server`: has looked at it, and pinned it. */
+  readonly acquainted = new Set<string>();
   /** Names whose new connections land on the standby now. */
   readonly toStandby = new Set<string>();
   readonly #clogged = new Map<string, number>();
@@ -48,7 +50,10 @@ export class SimulatedNetwork implements Network {
   }
 
   open(process: SimulatedProcess, connection: SimulatedConnection, host: string): Link {
-    const server = this.options.servers.get(this.detours.get(host) ?? host);
+    const detour = this.acquainted.has(`${process.name} ${host}`)
+      ? this.detours.get(host)
+      : undefined;
+    const server = this.options.servers.get(detour ?? host);
     if (server === undefined) throw new Error(`no server is called ${host}`);
     const link = new SimulatedLink(this, process, connection, server);
     this.links.add(link);

@@ -191,11 +191,15 @@ export class Oracle {
 
   /** Gids of this installation that are in doubt somewhere. */
   inDoubt(): { readonly participant: string; readonly gid: string }[] {
-    return [...this.participants].flatMap(([participant, server]) =>
-      [...server.prepared()].flatMap(({ gid }) =>
-        parseGid(gid)?.installation === this.installation ? [{ participant, gid }] : [],
-      ),
-    );
+    const found: { participant: string; gid: string }[] = [];
+    for (const [participant, server] of this.participants) {
+      const canaries = this.#canaries.get(server);
+      for (const { gid } of server.prepared()) {
+        if (canaries?.has(gid) === true || gid.startsWith('filler_')) continue;
+        found.push({ participant, gid });
+      }
+    }
+    return found;
   }
 
   /** At the end, with everything healed and at rest. */

@@ -53,8 +53,11 @@ export interface Plan {
   readonly seed: number;
   readonly participants: number;
   readonly coordinators: number;
+  readonly recoverers: number;
   readonly replication: Replication;
   readonly logReplication: 'none' | 'sync';
+  /** After all is healed every manager has to commit once more. */
+  readonly probes: boolean;
   readonly poolMax: number;
   readonly maxPrepared: number;
   readonly hidesWarnings: boolean;
@@ -92,25 +95,27 @@ const OTHERS = [
 export function drawPlan(seed: number, omission?: Omission): Plan {
   const random = new Random(seed);
   const participants = random.chance(0.75) ? 2 : 3;
-  const coordinators = 1 + random.int(3);
+  const coordinators = random.pick([1, 2, 2, 3]);
   const replication = random.pick<Replication>(['none', 'none', 'async', 'sync']);
   const logReplication = random.pick<'none' | 'sync'>(['none', 'none', 'sync']);
   const calm = random.chance(0.04);
-  const safetyMs = 2_000 + random.int(6_000);
+  const safetyMs = random.pick([600, 1_500, 4_000]) * (0.6 + random.next());
   const transactions = drawTransactions(random, participants, coordinators, safetyMs);
   const faults = calm ? [] : drawFaults(random, { replication, logReplication }, safetyMs);
   return {
     seed,
     participants,
     coordinators,
+    recoverers: random.chance(0.6) ? 2 : 1,
     replication,
     logReplication,
+    probes: random.chance(0.3),
     poolMax: 2 + random.int(3),
     maxPrepared: random.chance(0.1) ? 3 : 16,
     hidesWarnings: random.chance(0.2),
-    heartbeatLimitMs: random.pick([1_000, 2_000, 4_000]),
+    heartbeatLimitMs: random.pick([1_000, 3_000, 6_000]),
     lockTimeoutMs: random.pick([300, 1_000, 5_000]),
-    recoveryIntervalMs: random.pick([300, 1_000]),
+    recoveryIntervalMs: random.pick([300, 1_000, 1_000]),
     patientRecoverer: random.chance(0.3),
     latencyMs: random.pick([
       [0.1, 0.4],
@@ -141,7 +146,7 @@ function drawTransactions(
     const writers = random.chance(0.12) ? 1 : random.chance(0.8) ? 2 : participants;
     return {
       coordinator: random.int(coordinators),
-      atMs: 50 + random.next() * safetyMs * (random.chance(0.5) ? 0.2 : 0.8),
+      atMs: 30 + random.next() * safetyMs * (random.chance(0.5) ? 0.1 : 0.6),
       writes: order.slice(0, writers),
       reads: random.chance(0.2) ? order[writers] : undefined,
       account: random.int(3),
@@ -198,7 +203,7 @@ const hasSync = ({ replication, logReplication }: Replicas): boolean =>
 
 /** Short, middling, or longer than every limit of the protocol. */
 function duration(random: Random): number {
-  return random.pick([20, 200, 1_500, 4_000, 7_000]) * (0.5 + random.next());
+  return random.pick([20, 200, 1_200, 3_000, 7_000]) * (0.5 + random.next());
 }
 
 const FAULTS: readonly FaultKind[] = [

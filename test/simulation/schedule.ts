@@ -35,7 +35,9 @@ const NAMES = ['orders', 'billing', 'stock'] as const;
 /** A run that does not end is a violation too. */
 const EVENTS_MAX = 60_000;
 const POLL_MS = 50;
-const PROBE_PATIENCE_MS = 15_000;
+/** A connection that was lost in silence is noticed by whoever uses it first. */
+const PROBE_ATTEMPTS = 6;
+const PROBE_PATIENCE_MS = 60_000;
 const CLOSE_PATIENCE_MS = 20_000;
 
 /** The bound of the liveness phase: heartbeats run out, lost connections are noticed, recovery passes. */
@@ -59,6 +61,7 @@ class Schedule {
   readonly #nemesis: Nemesis;
   readonly #recoverers: RecovererActor[] = [];
   #processes = 0;
+  #closing = false;
   #settledAfterMs = -1;
 
   constructor(plan: Plan, options: ScheduleOptions) {
@@ -143,17 +146,19 @@ class Schedule {
     for (let index = 0; index < coordinators; index += 1)
       this.#startCoordinator(`coordinator${index}`);
     this.#startRecoverer('recoverer0', false);
-    this.#startRecoverer('recoverer1', this.#plan.patientRecoverer);
+    if (this.#plan.recoverers > 1) this.#startRecoverer('recoverer1', this.#plan.patientRecoverer);
     for (const [index, planned] of transactions.entries()) {
       this.#scheduler.after(planned.atMs, () => {
         this.#latest(`coordinator${planned.coordinator}`)?.run(planned, index);
       });
     }
-    if (!this.#until(() => this.#scheduler.now >= safetyMs, safetyMs)) return;
+    if (!this.#until(() => this.#scheduler.now >= safetyMs || this.#nothingToCome(), safetyMs))
+      return;
     this.#nemesis.heal();
     this.#reviveRecovery();
     if (!this.#live()) return;
-    this.#probe();
+    if (this.#plan.probes) this.#probe();
+    this.#askOutcomes();
     this.#options.beforeJudgement?.(this.#world);
     if (this.#oracle.violations.length > 0) return;
     this.#oracle.judgeEnd();
@@ -161,12 +166,24 @@ class Schedule {
     this.#closeAll();
   }
 
+  /** All transactions have ended, and no fault is waiting for its time: the rest would be idle. */
+  #nothingToCome(): boolean {
+    const { transactions, faults } = this.#plan;
+    const { now } = this.#scheduler;
+    const coming =
+      transactions.some(({ atMs }) => atMs + 1 >= now) ||
+      faults.some(({ when }) => 'atMs' in when && when.atMs + 1 >= now);
+    return !coming && this.#atRest();
+  }
+
+  #atRest(): boolean {
+    return this.#unanswered().length === 0 && this.#oracle.inDoubt().length === 0;
+  }
+
   /** Liveness: everybody has an answer and nothing is in doubt, within the bound. */
   #live(): boolean {
     const healedAt = this.#scheduler.now;
-    const atRest = (): boolean =>
-      this.#oracle.inDoubt().length === 0 && this.#unanswered().length === 0;
-    const settled = this.#until(atRest, boundMs(this.#plan));
+    const settled = this.#until(() => this.#atRest(), boundMs(this.#plan));
     this.#settledAfterMs = this.#scheduler.now - healedAt;
     if (settled) return true;
     for (const { gid, participant } of this.#oracle.inDoubt()) {
@@ -193,7 +210,7 @@ class Schedule {
     );
     const from = this.#oracle.told.length;
     for (const [at, actor] of probes.entries()) {
-      actor.run(
+      actor.probe(
         {
           coordinator: 0,
           atMs: 0,
@@ -205,7 +222,7 @@ class Schedule {
           idempotencyKey: undefined,
           throws: false,
         },
-        -1,
+        PROBE_ATTEMPTS,
       );
     }
     const answered = (): boolean =>
@@ -218,7 +235,6 @@ class Schedule {
         `${process}: ${answer ?? 'no answer'} ${error?.message ?? ''}`,
       );
     }
-    this.#askOutcomes();
   }
 
   #askOutcomes(): void {
@@ -257,6 +273,7 @@ class Schedule {
 
   /** Invariant 12: after close() no session and no timer is left. */
   #closeAll(): void {
+    this.#closing = true;
     for (const actor of this.#world.coordinators) actor.close();
     for (const actor of this.#recoverers) actor.close();
     const rest = (): string[] =>
@@ -314,6 +331,7 @@ class Schedule {
   }
 
   #restart(name: string): void {
+    if (this.#closing) return;
     const [base = name] = name.split('#');
     if (base.startsWith('coordinator')) this.#startCoordinator(base);
     else if (base.startsWith('recoverer')) this.#startRecoverer(base, false);
@@ -347,6 +365,9 @@ class Schedule {
       observer: {
         at: (kind, phase, session) => {
           this.#trace.add(session.link.process, phase, kind);
+          if (kind === 'facts' && phase === 'answered') {
+            this.#world.network.acquainted.add(`${session.link.process} ${name}`);
+          }
           this.#nemesis.reached(kind, phase, {
             process: session.link.process,
             server: session.server,

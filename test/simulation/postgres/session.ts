@@ -296,9 +296,10 @@ export class Session {
     this.#committing = true;
     this.server.write(end.record, this, statement.kind, (replicated) => {
       this.#committing = false;
+      // Before the end takes SET LOCAL back.
+      if (!replicated && !this.gone) this.warn(this.#doomed ? '57P01' : '01000');
       endXact(this, end);
       if (this.gone) return;
-      if (!replicated) this.warn(this.#doomed ? '57P01' : '01000');
       if (!tagFirst) this.#out.push(...messages);
       this.#index += 1;
       if (this.#doomed) {
