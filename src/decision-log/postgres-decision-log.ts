@@ -3,7 +3,9 @@ import {
   ConnectionGroup,
   DedicatedConnection,
   type CommandReply,
+  type RunCommand,
 } from '../postgres/dedicated-connection.ts';
+import { ConnectionLostError } from '../postgres/connection-lost.ts';
 import type { ConnectionSettings } from '../postgres/pool.ts';
 import type { DecidedBy, ServerIdentity } from '../states.ts';
 import {
@@ -306,8 +308,8 @@ export class PostgresDecisionLog implements DecisionLog {
  * would be none, so synchronous_commit = off is overruled; and a statement that has waited for another
  * one's row has to see that row.
  */
-async function setUpSession(run: (command: { text: string }) => Promise<unknown>): Promise<void> {
-  await run({
+async function setUpSession(run: RunCommand): Promise<void> {
+  const { rows } = await run<{ standby: boolean }>({
     text: `select set_config('default_transaction_isolation', 'read committed', false),
                   -- Nobody waits longer; what is given up must not pile up there.
                   set_config('statement_timeout', '${STATEMENT_TIMEOUT_MS}', false),
@@ -315,6 +317,9 @@ async function setUpSession(run: (command: { text: string }) => Promise<unknown>
                   -- "not replicated" is a warning: hidden, it would be a promise.
                   set_config('client_min_messages', 'warning', false),
                   case when current_setting('synchronous_commit') = 'off'
-                       then set_config('synchronous_commit', 'on', false) end`,
+                       then set_config('synchronous_commit', 'on', false) end,
+                  pg_is_in_recovery() as standby`,
   });
+  // It would show an old state of the log, for as long as the session lives.
+  if (rows[0]?.standby === true) throw new ConnectionLostError('the decision log is a standby');
 }
