@@ -14,6 +14,7 @@ import { parseGid } from '../../src/participant/gid.ts';
 import type { Participant } from '../../src/participant/participant.ts';
 import type { Transaction, TransactionManager } from '../../src/public-surface.ts';
 import { Recoverer } from '../../src/recovery/recoverer.ts';
+import type { Outcome } from '../../src/states.ts';
 import { systemRuntime, type Runtime } from '../../src/runtime.ts';
 import { createTransactionManager } from '../../src/transaction-manager.ts';
 import type { Answer, Oracle, Told } from './oracle.ts';
@@ -187,7 +188,7 @@ export class CoordinatorActor {
       // What was plainly committed is asked for by sample.
       const isPlain = told.answer === 'committed' && at > 0;
       if (this.manager === undefined || told.id === '' || isPlain) continue;
-      const outcome = await this.manager.outcomeOf(told.id);
+      const outcome = await this.#outcomeOf(told.id);
       const harmed = told.writes.some((name) => oracle.harms.has(`${told.id} ${name}`));
       if (harmed || outcome === 'undecided') continue;
       const there = told.writes.some(
@@ -195,6 +196,17 @@ export class CoordinatorActor {
       );
       if (there === (outcome === 'committed')) continue;
       oracle.violated('false-outcome', `${told.id} is ${outcome}, says ${this.process.name}`);
+    }
+  }
+
+  /** A connection that was lost in silence is noticed by whoever uses it first. */
+  async #outcomeOf(id: string): Promise<Outcome | undefined> {
+    for (;;) {
+      try {
+        return await this.manager?.outcomeOf(id);
+      } catch {
+        await runtimeOf(this.process).sleep(RETRY_MS);
+      }
     }
   }
 

@@ -3,7 +3,7 @@ import { CoordinatorActor, RecovererActor, type Stage } from './actors.ts';
 import { installHost } from './host.ts';
 import { Nemesis, type World } from './nemesis.ts';
 import { SimulatedLink, SimulatedNetwork } from './network.ts';
-import { Oracle, type Violation } from './oracle.ts';
+import { Oracle, type Told, type Violation } from './oracle.ts';
 import { drawPlan, type Omission, type Plan } from './plan.ts';
 import { SimulatedServer, type Replication } from './postgres/server.ts';
 import { SimulatedProcess } from './process.ts';
@@ -80,7 +80,7 @@ class Schedule {
       latencyMs: plan.latencyMs,
       slow: plan.slow,
       sending: (link, kind) => {
-        this.#trace.add(link.process, 'sends', kind);
+        this.#trace.add(link.process, 'sends', kind, link.server.name);
         this.#nemesis.reached(kind, 'sent', {
           process: link.process,
           server: link.server,
@@ -157,7 +157,10 @@ class Schedule {
     this.#nemesis.heal();
     this.#reviveRecovery();
     if (!this.#live()) return;
-    if (this.#plan.probes) this.#probe();
+    if (this.#plan.probes) {
+      this.#probe();
+      if (!this.#live()) return;
+    }
     this.#askOutcomes();
     this.#options.beforeJudgement?.(this.#world);
     if (this.#oracle.violations.length > 0) return;
@@ -225,10 +228,13 @@ class Schedule {
         PROBE_ATTEMPTS,
       );
     }
-    const answered = (): boolean =>
-      this.#oracle.told.slice(from).every(({ answer }) => answer !== undefined);
-    this.#until(answered, PROBE_PATIENCE_MS);
-    for (const { answer, process, error } of this.#oracle.told.slice(from)) {
+    this.#until(() => probes.every(({ probing }) => !probing), PROBE_PATIENCE_MS);
+    const last = new Map<string, Told>(
+      this.#oracle.told
+        .slice(from)
+        .flatMap((told) => (told.index < 0 ? [[told.process, told]] : [])),
+    );
+    for (const { answer, process, error } of last.values()) {
       if (answer === 'committed') continue;
       this.#oracle.violated(
         'cannot-commit-any-more',
@@ -244,7 +250,7 @@ class Schedule {
     );
     for (const actor of actors) {
       actor.process.deliver(() => {
-        void actor.outcomesAreTrue().finally(() => {
+        void actor.outcomesAreTrue().then(() => {
           asked += 1;
         });
       });
@@ -364,7 +370,7 @@ class Schedule {
       random: new Random(seed, 10 + name.length),
       observer: {
         at: (kind, phase, session) => {
-          this.#trace.add(session.link.process, phase, kind);
+          this.#trace.add(session.link.process, phase, kind, name);
           if (kind === 'facts' && phase === 'answered') {
             this.#world.network.acquainted.add(`${session.link.process} ${name}`);
           }

@@ -19,13 +19,15 @@ export class Trace {
       .join('');
   }
 
-  add(who: string, does: string, what: string): void {
+  add(who: string, does: string, what: string, where: string): void {
     const { now } = this.#scheduler;
     this.#mix(now);
     this.#mix(who.length * 64 + does.length);
     for (let at = 0; at < what.length; at += 1) this.#mix(what.charCodeAt(at));
     this.#mix(who.charCodeAt(who.length - 1));
-    if (this.#keep) this.lines.push(`${now.toFixed(3).padStart(10)} ${who} ${does} ${what}`);
+    this.#mix(where.charCodeAt(0));
+    if (this.#keep)
+      this.lines.push(`${now.toFixed(3).padStart(10)} ${who} ${does} ${what} ${where}`);
   }
 
   #mix(value: number): void {

@@ -244,13 +244,13 @@ function recordHeuristic(session: Session, { values }: WireStatement): Answer {
 function setUp(text: string): (session: Session) => Answer {
   const timeout = /set_config\('statement_timeout', '(\d+)'/.exec(text)?.[1];
   const shows = text.includes("set_config('client_min_messages', 'warning', false)");
-  const fields = fieldsOf('set_config');
+  const fields = fieldsOf('set_config standby:bool');
   return (session) => {
     session.sessionSettings.statementTimeoutMs = Number(timeout ?? 0);
     session.sessionSettings.lockTimeoutMs = Number(timeout ?? 0);
     if (shows) session.sessionSettings.hidesWarnings = false;
     session.resetLocal();
-    return rowsAnswer(fields, [['']]);
+    return rowsAnswer(fields, [['', bool(session.onStandby)]]);
   };
 }
 

@@ -27,7 +27,7 @@ const STATUS = fieldsOf(`${FACT_COLUMNS} status checkpoint`);
 const LISTING = fieldsOf(`${FACT_COLUMNS} role_name branches:jsonb`);
 const PROBE = fieldsOf('xid pid:int4 checkpoint');
 const LOOK = fieldsOf('set_config xid pid:int4');
-const GONE = fieldsOf('gone:bool');
+const GONE = fieldsOf('here:bool gone:bool');
 const SET_CONFIG = fieldsOf('set_config');
 const TERMINATE = fieldsOf('pg_terminate_backend:bool');
 const BARRIER = fieldsOf('pg_logical_emit_message');
@@ -153,7 +153,7 @@ function gone(text: string): (session: Session, wire: WireStatement) => Answer {
     );
     const onIt =
       (!asksStandby || !onStandby) && (!asksSystem || server.systemIdentifier === system);
-    return rowsAnswer(GONE, [[bool(onIt && !there)]]);
+    return rowsAnswer(GONE, [[bool(onIt), bool(!there)]]);
   };
 }
 
