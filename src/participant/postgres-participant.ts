@@ -111,13 +111,14 @@ export class PostgresParticipant implements Participant, BranchHost {
         values,
       });
       // Not seen on a standby, or on another server, is no information.
-      const { rows } = await this.#connections.run<{ gone: boolean }>({
+      const { rows } = await this.#connections.run<{ here: boolean; gone: boolean }>({
         text: `select not pg_is_in_recovery()
-                      and (select system_identifier::text from pg_control_system()) = $3
-                      and not exists (select from pg_stat_activity where ${isIt}) as gone`,
+                      and (select system_identifier::text from pg_control_system()) = $3 as here,
+                      not exists (select from pg_stat_activity where ${isIt}) as gone`,
         values: [...values, this.#registered?.systemIdentifier ?? ''],
       });
-      return rows[0]?.gone === true;
+      if (rows[0]?.here === false) this.#connections.renew();
+      return rows[0]?.here === true && rows[0].gone;
     } catch {
       return false;
     }
@@ -153,11 +154,13 @@ export class PostgresParticipant implements Participant, BranchHost {
     if (row === undefined) throw new Error('unreachable: the query always answers one row');
     const facts = factsOfRow(row.facts);
     // Invariant 9: an empty list from the wrong server is no information.
-    if (facts.inRecovery) return { kind: 'standby' };
-    if (this.#registered === undefined) await this.#verify(facts);
-    if (this.#registered !== undefined && !isSameDatabase(this.#registered, facts.server)) {
-      if (!this.#options.followRegister) return { kind: 'other-server', server: facts.server };
-      await this.#register(facts);
+    if (facts.inRecovery) {
+      this.#connections.renew();
+      return { kind: 'standby' };
+    }
+    if (!(await this.#isAccepted(facts))) {
+      this.#connections.renew();
+      return { kind: 'other-server', server: facts.server };
     }
     const branches = row.branches.map(({ gid, xid, age_ms, owner }) => ({
       gid,
@@ -263,6 +266,24 @@ export class PostgresParticipant implements Participant, BranchHost {
     return facts.server;
   }
 
+  /** Registers a server that is the first behind its name, or that may follow the one that was there. */
+  async #isAccepted(facts: ServerFacts): Promise<boolean> {
+    try {
+      if (this.#registered === undefined) await this.#verify(facts);
+      if (this.#isRegistered(facts.server)) return true;
+      if (this.#options.followRegister) await this.#register(facts);
+      return this.#options.followRegister;
+    } catch (error) {
+      this.#connections.renew();
+      throw error;
+    }
+  }
+
+  #isRegistered(server: ServerIdentity | undefined): boolean {
+    if (server === undefined) return false;
+    return this.#registered === undefined || isSameDatabase(this.#registered, server);
+  }
+
   async #checkOut(signal: AbortSignal): Promise<PoolClientLike> {
     signal.throwIfAborted();
     const checkout = this.#options.pool.connect();
@@ -300,6 +321,7 @@ export class PostgresParticipant implements Participant, BranchHost {
       });
       const facts = this.#onlyRow(rows);
       const server = facts.inRecovery ? undefined : facts.server;
+      if (!this.#isRegistered(server)) this.#connections.renew();
       const status = (server === undefined ? undefined : rows[0]?.status) ?? 'no-information';
       if (status === 'committed') await this.#proveDurable();
       return { server, status, checkpoint: rows[0]?.checkpoint };
