@@ -259,6 +259,8 @@ const ALLOWED = fieldsOf('role allowed:bool');
 const PRESENT = fieldsOf('present:bool');
 const VERSION = fieldsOf('version:int4');
 const ID = fieldsOf('id');
+const HORIZON = fieldsOf('forgotten_before_ms');
+const NOTIFIED = fieldsOf('pg_notify');
 
 const is = (wanted: string) => (text: string) => text === wanted;
 const runs = (run: (session: Session, wire: WireStatement) => Answer) => () => run;
@@ -295,6 +297,9 @@ export const LOG_STATEMENTS: readonly StatementPattern[] = [
     updateCoordinator(session, String(values[0]), (row) => ({ ...row, retired: true })))),
   pattern('participant', is(sql.REGISTER_PARTICIPANT_SQL), runs(registerParticipant)),
   pattern('heuristic', is(sql.RECORD_HEURISTIC_SQL), runs(recordHeuristic)),
+  // Days are not simulated: nothing is forgotten (test/decision-log/retention.test.ts), and nobody listens.
+  pattern('horizon', is(sql.HORIZON_SQL), runs(() => rowsAnswer(HORIZON, []))),
+  pattern('request-recovery', is(sql.REQUEST_RECOVERY_SQL), runs(() => rowsAnswer(NOTIFIED, [['']]))),
   pattern('installation', is(sql.INSTALLATION_SQL), runs((session) =>
     rowsAnswer(ID, [[session.server.options.installation ?? null]]))),
   pattern('set-up', (text) => text.includes("set_config('default_transaction_isolation'"), setUp),

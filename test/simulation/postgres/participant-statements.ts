@@ -24,7 +24,7 @@ const FACT_COLUMNS =
   'running_since version_number:int4 settings:jsonb';
 const FACTS = fieldsOf(FACT_COLUMNS);
 const STATUS = fieldsOf(`${FACT_COLUMNS} status checkpoint`);
-const LISTING = fieldsOf(`${FACT_COLUMNS} role_name branches:jsonb`);
+const LISTING = fieldsOf('listing:jsonb');
 const PROBE = fieldsOf('xid pid:int4 checkpoint');
 const LOOK = fieldsOf('set_config xid pid:int4');
 const GONE = fieldsOf('here:bool gone:bool');
@@ -61,6 +61,27 @@ function facts(session: Session): Row {
   ];
 }
 
+/** As `to_jsonb` of the row: numbers and booleans are no texts. */
+function factsAsJson(session: Session): Record<string, unknown> {
+  const values = facts(session);
+  return Object.fromEntries(
+    FACT_COLUMNS.split(' ').map((column, at) => {
+      const [name = '', type] = column.split(':');
+      const value = values[at] ?? null;
+      switch (type) {
+        case 'int4':
+          return [name, Number(value)];
+        case 'bool':
+          return [name, value === 't'];
+        case 'jsonb':
+          return [name, JSON.parse(String(value)) as unknown];
+        default:
+          return [name, value];
+      }
+    }),
+  );
+}
+
 /** `pg_xact_status`: what is not running and left no record was lost, and counts as aborted. */
 export function statusOf(server: SimulatedServer, xid: number): string {
   if (xid >= server.nextXid) throw new ServerError('22023', 'transaction ID is in the future');
@@ -78,7 +99,13 @@ function listing(session: Session): Answer {
     age_ms: String(Math.round(server.now - preparedAt)),
     owner: 'app',
   }));
-  return rowsAnswer(LISTING, [[...facts(session), 'app', JSON.stringify(branches)]]);
+  const listed = {
+    facts: factsAsJson(session),
+    role_name: 'app',
+    slots_used: prepared.length,
+    branches,
+  };
+  return rowsAnswer(LISTING, [[JSON.stringify(listed)]]);
 }
 
 function xactStatus(session: Session, { values }: WireStatement): Answer {
