@@ -56,8 +56,10 @@ export default tseslint.config(
     rules: { 'no-console': 'off' },
   },
   {
-    files: ['examples/**/*.mjs'],
-    languageOptions: { globals: { console: 'readonly', process: 'readonly' } },
+    files: ['examples/**/*.mjs', 'bench/**/*.mjs'],
+    languageOptions: {
+      globals: { console: 'readonly', process: 'readonly', globalThis: 'readonly' },
+    },
   },
   // Dependency direction (DESIGN.md section 6):
   // index -> transaction-manager -> {coordinator, recovery} -> {participant, decision-log} -> {states, errors, ...}

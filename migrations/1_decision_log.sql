@@ -73,6 +73,8 @@ create table pgxa.participant (
   -- retention has to know before it forgets.
   listed_at timestamptz,
   oldest_in_doubt uuid,
+  -- Up to which it was checked what a failover or a restore has lost.
+  listed_timeline text,
   -- An operator's word that nobody will ever ask for a decision because of this server.
   retired_at timestamptz,
   primary key (name, system_identifier, database_oid)

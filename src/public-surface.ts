@@ -148,7 +148,7 @@ export interface RecoveryDaemonConfig {
   readonly connectTimeoutMs?: number;
   /**
    * Time between two looks at a participant, in milliseconds; default 1 000. It is looked at more often while
-   * something is in doubt there, a little more seldom after a quiet minute.
+   * something is in doubt there, a little more seldom (every 1.5 intervals) after ten quiet seconds.
    */
   readonly intervalMs?: number;
   /** Another daemon takes over when this one was not heard of for so long, in milliseconds; default 5 000. */

@@ -51,12 +51,29 @@ export const SERVER_BEHIND_SQL = `
   select system_identifier, database_oid from pgxa.participant where name = $1
    order by last_seen_at desc limit 1`;
 
+export const LISTED_TIMELINE_SQL = `
+  select listed_timeline as timeline,
+         extract(epoch from clock_timestamp() - listed_at) * 1000 as age_ms
+    from pgxa.participant
+   where (name, system_identifier, database_oid) = ($1, $2, $3) and listed_timeline is not null`;
+
+/** By the primary key, newest first: reads no more than it returns where the timeline has just changed. */
+export const DECIDED_ELSEWHERE_SQL = `
+  select d.transaction_id::text as transaction_id, d.epoch, b ->> 'participant' as participant,
+         (b ->> 'branch')::int as branch, b ->> 'xid' as xid, b ->> 'timeline' as timeline,
+         extract(epoch from clock_timestamp() - d.decided_at) * 1000 as decided_ago_ms
+    from pgxa.decision d cross join lateral jsonb_array_elements(d.branches) b
+   where d.outcome = 'commit' and ($1::uuid is null or d.transaction_id < $1)
+     and b ->> 'participant' = $4 and b ->> 'system' = $2 and b ->> 'timeline' <> $3 and b ->> 'xid' is not null
+   order by d.transaction_id desc limit 1000`;
+
 export const NOTE_LISTINGS_SQL = `
   update pgxa.participant p
      set listed_at = clock_timestamp() - n.age_ms * interval '1 millisecond',
-         oldest_in_doubt = n.oldest
-    from (select * from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::float8[])
-                     as n (name, system_identifier, database_oid, oldest, age_ms)
+         oldest_in_doubt = n.oldest,
+         listed_timeline = coalesce(n.timeline, p.listed_timeline)
+    from (select * from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::float8[], $6::text[])
+                     as n (name, system_identifier, database_oid, oldest, age_ms, timeline)
            order by name) n
    where (p.name, p.system_identifier, p.database_oid)
          = (n.name, n.system_identifier, n.database_oid)`;

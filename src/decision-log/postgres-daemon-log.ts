@@ -5,8 +5,10 @@ import { within } from '../patience.ts';
 import { DedicatedConnection } from '../postgres/dedicated-connection.ts';
 import type { ConnectionSettings } from '../postgres/pool.ts';
 import type { Runtime } from '../runtime.ts';
+import type { ServerIdentity } from '../states.ts';
 import type {
   DaemonLog,
+  DecidedBranch,
   Housekeeping,
   LeaseRequest,
   LeaseState,
@@ -40,6 +42,11 @@ interface LeaseRow {
   readonly ours: boolean;
   readonly term: string;
   readonly remaining_ms: string;
+}
+
+interface DecidedRow extends Omit<DecidedBranch, 'transactionId' | 'decidedAgoMs'> {
+  readonly transaction_id: string;
+  readonly decided_ago_ms: string;
 }
 
 export class PostgresDaemonLog implements DaemonLog {
@@ -118,6 +125,38 @@ export class PostgresDaemonLog implements DaemonLog {
     return { systemIdentifier: row.system_identifier, databaseOid: row.database_oid };
   }
 
+  async listedTimeline(
+    participant: string,
+    { systemIdentifier, databaseOid }: ServerIdentity,
+  ): Promise<{ timeline: string; ageMs: number } | undefined> {
+    const { rows } = await this.#work.run<{ timeline: string; age_ms: string }>({
+      text: sql.LISTED_TIMELINE_SQL,
+      values: [participant, systemIdentifier, databaseOid],
+    });
+    const [row] = rows;
+    return row === undefined ? undefined : { timeline: row.timeline, ageMs: Number(row.age_ms) };
+  }
+
+  async decidedElsewhere({
+    participant,
+    server,
+    before,
+  }: {
+    readonly participant: string;
+    readonly server: ServerIdentity;
+    readonly before: string | undefined;
+  }): Promise<readonly DecidedBranch[]> {
+    const { rows } = await this.#work.run<DecidedRow>({
+      text: sql.DECIDED_ELSEWHERE_SQL,
+      values: [before ?? null, server.systemIdentifier, server.timeline, participant],
+    });
+    return rows.map(({ transaction_id, decided_ago_ms, ...row }) => ({
+      ...row,
+      transactionId: transaction_id,
+      decidedAgoMs: Number(decided_ago_ms),
+    }));
+  }
+
   async noteListings(notes: readonly ListingNote[]): Promise<void> {
     if (notes.length === 0) return;
     await this.#work.run({
@@ -128,6 +167,7 @@ export class PostgresDaemonLog implements DaemonLog {
         notes.map(({ databaseOid }) => databaseOid),
         notes.map(({ oldest }) => oldest ?? null),
         notes.map(({ ageMs }) => ageMs),
+        notes.map(({ timeline }) => timeline ?? null),
       ],
     });
   }

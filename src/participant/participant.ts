@@ -132,6 +132,11 @@ export interface Participant {
    * server does not answer.
    */
   xactStatus(evidence: Pick<BranchEvidence, 'xid' | 'checkpoint' | 'server'>): Promise<XactStatus>;
+  /**
+   * What this server says of an id, whatever history the id is from. Rejects when it does not answer, or is a
+   * standby.
+   */
+  fateHere(xid: string): Promise<XactStatus>;
   /** Rejects when the server does not answer. */
   listInDoubt(): Promise<InDoubtListing>;
   close(): Promise<void>;

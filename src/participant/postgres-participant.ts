@@ -111,13 +111,14 @@ export class PostgresParticipant implements Participant, BranchHost {
         values,
       });
       // Not seen on a standby, or on another server, is no information.
-      const { rows } = await this.#connections.run<{ gone: boolean }>({
+      const { rows } = await this.#connections.run<{ here: boolean; gone: boolean }>({
         text: `select not pg_is_in_recovery()
-                      and (select system_identifier::text from pg_control_system()) = $3
-                      and not exists (select from pg_stat_activity where ${isIt}) as gone`,
+                      and (select system_identifier::text from pg_control_system()) = $3 as here,
+                      not exists (select from pg_stat_activity where ${isIt}) as gone`,
         values: [...values, this.#registered?.systemIdentifier ?? ''],
       });
-      return rows[0]?.gone === true;
+      if (rows[0]?.here === false) this.#connections.renew();
+      return rows[0]?.here === true && rows[0].gone;
     } catch {
       return false;
     }
@@ -141,17 +142,25 @@ export class PostgresParticipant implements Participant, BranchHost {
     return answer.status;
   }
 
+  async fateHere(xid: string): Promise<XactStatus> {
+    const { server, status } = await this.#askXactStatus(xid);
+    if (server === undefined) throw new Error(`participant "${this.name}" answers as a standby`);
+    return status;
+  }
+
   async listInDoubt(): Promise<InDoubtListing> {
-    const { rows } = await this.#connections.run<ListingRow>({ text: LIST_SQL });
-    const [row] = rows;
+    const { rows } = await this.#connections.run<{ listing: ListingRow }>({ text: LIST_SQL });
+    const row = rows[0]?.listing;
     if (row === undefined) throw new Error('unreachable: the query always answers one row');
-    const facts = factsOfRow(row);
+    const facts = factsOfRow(row.facts);
     // Invariant 9: an empty list from the wrong server is no information.
-    if (facts.inRecovery) return { kind: 'standby' };
-    if (this.#registered === undefined) await this.#verify(facts);
-    if (this.#registered !== undefined && !isSameDatabase(this.#registered, facts.server)) {
-      if (!this.#options.followRegister) return { kind: 'other-server', server: facts.server };
-      await this.#register(facts);
+    if (facts.inRecovery) {
+      this.#connections.renew();
+      return { kind: 'standby' };
+    }
+    if (!(await this.#isAccepted(facts))) {
+      this.#connections.renew();
+      return { kind: 'other-server', server: facts.server };
     }
     const branches = row.branches.map(({ gid, xid, age_ms, owner }) => ({
       gid,
@@ -160,7 +169,7 @@ export class PostgresParticipant implements Participant, BranchHost {
       owner,
       ownedByOther: owner !== row.role_name,
     }));
-    const slots = { used: Number(row.slots_used), max: facts.maxPreparedTransactions };
+    const slots = { used: row.slots_used, max: facts.maxPreparedTransactions };
     return { kind: 'listed', server: facts.server, branches, slots };
   }
 
@@ -257,6 +266,24 @@ export class PostgresParticipant implements Participant, BranchHost {
     return facts.server;
   }
 
+  /** Registers a server that is the first behind its name, or that may follow the one that was there. */
+  async #isAccepted(facts: ServerFacts): Promise<boolean> {
+    try {
+      if (this.#registered === undefined) await this.#verify(facts);
+      if (this.#isRegistered(facts.server)) return true;
+      if (this.#options.followRegister) await this.#register(facts);
+      return this.#options.followRegister;
+    } catch (error) {
+      this.#connections.renew();
+      throw error;
+    }
+  }
+
+  #isRegistered(server: ServerIdentity | undefined): boolean {
+    if (server === undefined) return false;
+    return this.#registered === undefined || isSameDatabase(this.#registered, server);
+  }
+
   async #checkOut(signal: AbortSignal): Promise<PoolClientLike> {
     signal.throwIfAborted();
     const checkout = this.#options.pool.connect();
@@ -294,6 +321,7 @@ export class PostgresParticipant implements Participant, BranchHost {
       });
       const facts = this.#onlyRow(rows);
       const server = facts.inRecovery ? undefined : facts.server;
+      if (!this.#isRegistered(server)) this.#connections.renew();
       const status = (server === undefined ? undefined : rows[0]?.status) ?? 'no-information';
       if (status === 'committed') await this.#proveDurable();
       return { server, status, checkpoint: rows[0]?.checkpoint };
@@ -340,9 +368,10 @@ function describeServer(server: ServerIdentity): string {
   return `system ${server.systemIdentifier} database oid ${server.databaseOid}`;
 }
 
-interface ListingRow extends ServerFactsRow {
+interface ListingRow {
+  readonly facts: ServerFactsRow;
   readonly role_name: string;
-  readonly slots_used: string;
+  readonly slots_used: number;
   readonly branches: readonly ListedRow[];
 }
 
@@ -354,7 +383,8 @@ interface ListedRow {
 }
 
 /**
- * Facts and list in one statement. `transaction` is a 32-bit xid: of the 64-bit ones that end in it, the
+ * Facts and list in one statement, and in one value: a daemon asks it every second of every participant, and
+ * parsing columns is most of what that costs it. `transaction` is a 32-bit xid: of the 64-bit ones that end in it, the
  * nearest to the next xid of the snapshot is meant. It may lie ahead of it, since the list is newer
  * than the snapshot, and never further than half of the 32-bit circle.
  */
@@ -366,9 +396,10 @@ const LIST_SQL = `
                 (next.xid >> 32 << 32 | p.transaction::text::bigint) as near, next.xid as next_xid
            from pg_prepared_xacts p, next
           where p.database = current_database())
-  select facts.*, current_user::text as role_name,
-         (select count(*) from pg_prepared_xacts) as slots_used,
-         coalesce((select jsonb_agg(jsonb_build_object(
+  select jsonb_build_object(
+         'facts', to_jsonb(facts), 'role_name', current_user::text,
+         'slots_used', (select count(*) from pg_prepared_xacts),
+         'branches', coalesce((select jsonb_agg(jsonb_build_object(
                             'gid', gid,
                             'xid', (near + case when near - next_xid > 2147483648 then -4294967296
                                                 when next_xid - near > 2147483648 then 4294967296
@@ -376,5 +407,5 @@ const LIST_SQL = `
                             'age_ms', round(extract(epoch from clock_timestamp() - prepared)
                                             * 1000)::text,
                             'owner', owner) order by prepared)
-                     from branch), '[]') as branches
+                     from branch), '[]')) as listing
     from facts`;

@@ -36,6 +36,9 @@ export type RunCommand = <Row = Record<string, unknown>>(
   command: Command,
 ) => Promise<CommandReply<Row>>;
 
+/** The answer of a standby to a command that changes something. */
+const READ_ONLY = '25006';
+
 interface Session {
   readonly client: pg.Client;
   /** Notices collected for each command in flight, oldest first: replies come in that order. */
@@ -94,6 +97,19 @@ export class DedicatedConnection {
     } finally {
       this.#pending -= commands.length;
     }
+  }
+
+  /**
+   * The session has led to the wrong server: the next command makes a new one, which may lead to the right one
+   * by now. Commands in flight get their replies.
+   */
+  renew(): void {
+    const session = this.#session;
+    this.#session = undefined;
+    void session?.then(
+      ({ client }) => endClient(client),
+      () => undefined,
+    );
   }
 
   /** Ends the session. Commands in flight fail. Later commands fail. */
@@ -189,6 +205,7 @@ export class DedicatedConnection {
         const at = inFlight.indexOf(notices);
         if (at !== -1) inFlight.splice(at, 1);
         if (error !== null || result === undefined) {
+          if ((error as { code?: unknown } | null)?.code === READ_ONLY) this.renew();
           reject(error ?? new ConnectionLostError('no result'));
         } else {
           const { rows, rowCount, command: tag } = result;
@@ -218,6 +235,11 @@ export class ConnectionGroup {
     commands: readonly Command[],
   ): Promise<PromiseSettledResult<CommandReply<Row>>[]> {
     return this.#leastLoaded().runAdjacent<Row>(commands);
+  }
+
+  /** See DedicatedConnection.renew: where one of them has led, all may have. */
+  renew(): void {
+    for (const connection of this.#connections) connection.renew();
   }
 
   async close(): Promise<void> {

@@ -9,11 +9,14 @@
  *
  * Nothing here is needed for safety. The recoverer and the register are (decision-table.ts).
  */
+import { setMaxListeners } from 'node:events';
+
 import type { DaemonLog } from '../decision-log/daemon-log.ts';
 import type { Publish } from '../events.ts';
 import { within } from '../patience.ts';
 import type { Runtime } from '../runtime.ts';
 import type { DaemonStatus } from './daemon-status.ts';
+import type { FailoverCheck } from './failover-check.ts';
 import { HousekeepingLoop, HOUSEKEEPING_LEASE } from './housekeeping.ts';
 import { Leases, type Lease } from './leases.ts';
 import { ParticipantLoop } from './participant-loop.ts';
@@ -25,6 +28,7 @@ export interface DaemonOptions {
   readonly holderId: string;
   readonly log: DaemonLog;
   readonly recoverer: Recoverer;
+  readonly failovers: FailoverCheck;
   readonly participants: readonly string[];
   readonly heartbeatLimitMs: number;
   readonly intervalMs: number;
@@ -64,7 +68,11 @@ export class Daemon {
       ...options,
       isHeld: () => this.#leases.isHeld(HOUSEKEEPING_LEASE),
       lists: () =>
-        [...this.#loops].map(([participant, { lastList }]) => ({ participant, lastList })),
+        [...this.#loops].map(([participant, { lastList }]) => ({
+          participant,
+          lastList,
+          timeline: options.failovers.checkedTimeline(participant),
+        })),
     });
     options.log.listen(
       (payload) => {
@@ -77,6 +85,8 @@ export class Daemon {
       },
     );
     const { signal } = this.#stopping;
+    // Every loop listens.
+    setMaxListeners(0, signal);
     this.#running = Promise.all([
       this.#leases.run(signal),
       this.#house.run(signal),
@@ -137,14 +147,18 @@ export class Daemon {
   }
 
   #makeLoop(name: string): ParticipantLoop {
-    const { intervalMs, runtime, publish, recoverer } = this.#options;
+    const { intervalMs, runtime, publish, recoverer, failovers } = this.#options;
     const leaseName = LEASE_PREFIX + name;
     return new ParticipantLoop({
       name,
       intervalMs,
       runtime,
       publish,
-      pass: async (passOptions) => recoverer.recoverParticipant(name, passOptions),
+      pass: async (passOptions) => {
+        const report = await recoverer.recoverParticipant(name, passOptions);
+        await failovers.look(name, report);
+        return report;
+      },
       isHeld: () => this.#leases.isHeld(leaseName),
       lease: (): Lease | undefined => this.#leases.lastKnown(leaseName),
       onPass: () => {

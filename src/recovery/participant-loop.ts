@@ -32,7 +32,7 @@ const QUICK_MS = 200;
 /** A branch that nobody can help for this long is looked at as seldom as an idle participant. */
 const QUICK_FOR_MS = 30_000;
 /** Nothing seen for this long: the interval is stretched. */
-const IDLE_AFTER_MS = 60_000;
+const IDLE_AFTER_MS = 10_000;
 const IDLE_FACTOR = 1.5;
 const PARTICIPANT_BACKOFF_MAX_MS = 30_000;
 const BRANCH_BACKOFF = { firstMs: 500, maxMs: 300_000 };
@@ -100,7 +100,7 @@ export class ParticipantLoop {
         const report = await this.#pass(signal);
         delayMs = this.#digest(report);
         this.#options.onPass();
-      } else {
+      } else if (this.#options.lease()?.held === false) {
         this.#forget();
       }
       await this.#sleep.sleep(delayMs, signal);
@@ -115,7 +115,8 @@ export class ParticipantLoop {
     const left = seen?.left ?? [];
     const count = (rows: string): number => left.filter(({ row }) => rows.includes(row)).length;
     return {
-      lease: known === undefined ? 'unknown' : isHeld() ? 'held' : 'elsewhere',
+      // Ours once, and not renewed: the log does not answer.
+      lease: isHeld() ? 'held' : known?.held === false ? 'elsewhere' : 'unknown',
       holder: known?.holder,
       state: this.#report?.status ?? 'none',
       lastPassAt: this.#lastPassAt,

@@ -38,8 +38,13 @@ export interface OurBranch {
 /** What stands in the register, per transaction id. */
 type Standing = ReadonlyMap<string, StandingDecision>;
 
+interface Look {
+  readonly branches: readonly OurBranch[];
+  readonly standing: Standing;
+}
+
 /** Branches of one participant that are being finished at once: bounds memory, fills the pipelines. */
-const FINISHES_IN_FLIGHT = 64;
+const FINISHES_IN_FLIGHT = 192;
 /** Branches that are looked up at once: keeps a statement on the log well below its time limit. */
 const BRANCHES_PER_LOOK = 1_000;
 
@@ -73,22 +78,31 @@ export class Pass {
     return this.#heuristics;
   }
 
-  /** Oldest first, as they are listed. */
+  /** Oldest first, as they are listed. While some are being finished, the next ones are looked up. */
   async run(branches: readonly OurBranch[]): Promise<void> {
     const { publish, signal } = this.#options;
     const participant = this.#participant.name;
+    let looking = this.#lookUp(branches, 0);
     for (let at = 0; at < branches.length; at += BRANCHES_PER_LOOK) {
       if (signal?.aborted === true) return;
-      await this.#lookAt(branches.slice(at, at + BRANCHES_PER_LOOK));
+      const look = await looking;
+      looking = this.#lookUp(branches, at + BRANCHES_PER_LOOK);
+      // It is awaited in the next round, or nobody needs it any more.
+      looking.catch(() => undefined);
+      await this.#act(look);
       if (branches.length <= BRANCHES_PER_LOOK) return;
       const done = Math.min(at + BRANCHES_PER_LOOK, branches.length);
       publish('recovery:progress', { participant, done, total: branches.length });
     }
   }
 
-  async #lookAt(branches: readonly OurBranch[]): Promise<void> {
-    const ids = [...new Set(branches.map(({ gid }) => gid.transactionId))];
-    const standing = await this.#options.log.decisionsOf(ids);
+  async #lookUp(branches: readonly OurBranch[], at: number): Promise<Look> {
+    const some = branches.slice(at, at + BRANCHES_PER_LOOK);
+    const ids = [...new Set(some.map(({ gid }) => gid.transactionId))];
+    return { branches: some, standing: await this.#options.log.decisionsOf(ids) };
+  }
+
+  async #act({ branches, standing }: Look): Promise<void> {
     const undecided = branches.filter(({ gid }) => !standing.has(gid.transactionId));
     const [, decidedNow] = await Promise.all([
       this.#finishAll(branches, standing),

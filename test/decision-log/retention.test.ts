@@ -53,7 +53,14 @@ describe('retention', () => {
     );
   const noteList = (participant: string, oldest?: string, ageMs = 0): Promise<void> =>
     daemonLog.noteListings([
-      { participant, systemIdentifier: participant, databaseOid: '5', oldest, ageMs },
+      {
+        participant,
+        systemIdentifier: participant,
+        databaseOid: '5',
+        oldest,
+        ageMs,
+        timeline: undefined,
+      },
     ]);
 
   it('drops days whole that are older than it, with their keys and their epochs', async () => {
@@ -132,6 +139,7 @@ describe('retention', () => {
         databaseOid: '5',
         oldest: undefined,
         ageMs: 0,
+        timeline: undefined,
       },
     ]);
     expect((await daemonLog.keepHouse(7)).dropped).toHaveLength(1);

@@ -90,5 +90,5 @@ describe('two recoverers beside a live coordinator', () => {
     expect([...outcomes.values()].filter((outcome) => outcome !== 'committed')).toEqual([]);
     expect(await totalBalance(bank)).toBe(200_000);
     expect(await bank.log.query('select * from pgxa.heuristic')).toEqual([]);
-  });
+  }, 180_000);
 });

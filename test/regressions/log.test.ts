@@ -84,7 +84,7 @@ describe('texts that the log cannot store', () => {
       else {
         expect(answers).toMatchObject([
           { status: 'fulfilled' },
-          { reason: { name: 'RolledBackError', code: 'PGXA_DECIDED_ABORT' } },
+          { reason: { name: 'RolledBackError', code: 'PGXA_LOG_REFUSED', retryable: false } },
           { status: 'fulfilled' },
         ]);
       }
