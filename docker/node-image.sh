@@ -18,7 +18,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 rootfs=$work/rootfs
 packages=libstdc++6,ca-certificates
-[[ $kind != systemd ]] || packages+=,systemd,systemd-sysv,dbus
+[[ $kind != systemd ]] || packages+=,systemd,systemd-sysv,dbus,procps
 debian_rootfs "$rootfs" "$packages"
 
 install -m 755 "$(readlink -f "$(command -v node)")" "$rootfs/usr/local/bin/node"

@@ -47,6 +47,8 @@ export class DaemonHost {
   #reloads: Promise<void> = Promise.resolve();
   /** systemd has been told: from then on it hears of reloads. */
   #isReady = false;
+  /** The file says something else than what is in force. */
+  #isRefused = false;
   #fed = { atMs: 0, tickMs: 0 };
 
   /** @throws ConfigFileError */
@@ -177,11 +179,13 @@ export class DaemonHost {
     try {
       next = loadConfigFile(this.#context.configPath, this.#context.terminal);
       await this.#change(next);
+      this.#isRefused = false;
       this.#metrics.reloaded(true);
       this.#log.info({ file: next.file }, 'reloaded the configuration');
     } catch (thrown) {
       const problems = thrown instanceof ConfigFileError ? thrown.message : undefined;
       this.#metrics.reloaded(false);
+      this.#isRefused = true;
       this.#log.error(
         { err: problems ?? thrown },
         'the new configuration is refused, the old one stays in force',
@@ -243,11 +247,10 @@ export class DaemonHost {
   #look(): void {
     const status = this.#status();
     if (this.#stopping.signal.aborted) return;
-    void this.#manager.status(
-      status === undefined
-        ? `waits for the decision log: ${this.#redact(this.#startError?.message ?? 'connecting')}`
-        : statusLine(status),
-    );
+    const reason = this.#redact(this.#startError?.message ?? 'connecting');
+    const line =
+      status === undefined ? `waits for the decision log: ${reason}` : statusLine(status);
+    void this.#manager.status(this.#isRefused ? `new configuration refused; ${line}` : line);
     if (status !== undefined) this.#feedWatchdog(status);
   }
 
