@@ -135,6 +135,14 @@ export interface TransactionManager extends AsyncDisposable {
   close(options?: { readonly timeoutMs?: number }): Promise<void>;
 }
 
+/** A migration of the decision log that has not been run there yet. */
+export interface PendingMigration {
+  readonly id: number;
+  /** Of the package's `migrations`. */
+  readonly file: string;
+  readonly sql: string;
+}
+
 export interface RecoveryDaemonConfig {
   /** Name of this daemon, for operators; up to 200 characters. */
   readonly name: string;
