@@ -78,7 +78,7 @@ export class DaemonHost {
       'starts',
     );
     const unsubscribe = logEvents(this.#log);
-    const forgetSignals = this.#hearSignals();
+    this.#hearSignals();
     const look = setInterval(() => {
       this.#look();
     }, LOOK_MS);
@@ -97,14 +97,14 @@ export class DaemonHost {
       throw error;
     } finally {
       clearInterval(look);
-      forgetSignals();
       await this.#http?.close();
       unsubscribe();
       this.#metrics.close();
     }
   }
 
-  #hearSignals(): () => void {
+  /** Until the process ends: one that is asked twice to stop still ends with 0. */
+  #hearSignals(): void {
     const stop = (signal: NodeJS.Signals): void => {
       this.#log.info({ signal }, 'was asked to stop');
       this.#stopping.abort();
@@ -119,10 +119,6 @@ export class DaemonHost {
     };
     process.on('SIGTERM', stop).on('SIGINT', stop).on('SIGHUP', reload);
     process.on('uncaughtException', die);
-    return () => {
-      process.off('uncaughtException', die);
-      process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', reload);
-    };
   }
 
   /** Tries until the log answers; what trying again cannot mend is thrown. */
