@@ -33,7 +33,7 @@ export interface ReadList {
   readonly readAt: Date;
 }
 
-const LEAST_GAP_MS = 50;
+const LEAST_GAP_MS = 100;
 /** While something is in doubt and changes. */
 const QUICK_MS = 200;
 /** A branch that nobody can help for this long is looked at as seldom as an idle participant. */
