@@ -1,0 +1,39 @@
+/** What a soak consists of: which faults, how many processes, what must have happened at least. */
+import { BACKEND_FAULTS, TERMINATE_FAULTS } from './backend-faults.ts';
+import type { Fault } from './nemesis.ts';
+import { NETWORK_FAULTS } from './network-faults.ts';
+import { PROCESS_FAULTS } from './process-faults.ts';
+import { LOG_OUTAGES, SERVER_FAULTS } from './server-faults.ts';
+
+export interface Profile {
+  readonly name: string;
+  readonly faults: readonly Fault[];
+  /** Faults at a time. */
+  readonly most: number;
+  readonly everyMs: number;
+  readonly coordinators: number;
+  readonly daemons: number;
+  readonly operators: number;
+  /** Transactions at a time in each coordinator. */
+  readonly concurrency: number;
+}
+
+const common = { coordinators: 2, daemons: 2, operators: 1, concurrency: 8 };
+
+export const PROFILES: readonly Profile[] = [
+  { ...common, name: 'terminations', faults: TERMINATE_FAULTS, most: 2, everyMs: 40 },
+  {
+    ...common,
+    name: 'stress',
+    faults: [...TERMINATE_FAULTS, ...NETWORK_FAULTS, ...LOG_OUTAGES],
+    most: 6,
+    everyMs: 250,
+  },
+  {
+    ...common,
+    name: 'all',
+    faults: [...BACKEND_FAULTS, ...NETWORK_FAULTS, ...SERVER_FAULTS, ...PROCESS_FAULTS],
+    most: 3,
+    everyMs: 400,
+  },
+];
