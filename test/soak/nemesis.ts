@@ -1,7 +1,8 @@
 /** Draws faults at random, several at a time, and heals all of them at the end. */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { HistoryWriter } from './history.ts';
+import type { HarnessEvent, HistoryWriter } from './history.ts';
 import type { Random } from './random.ts';
 import { describe } from './worker-plan.ts';
 import type { Role, Worker } from './workers.ts';
@@ -19,6 +20,7 @@ export interface Field {
   wait(ms: number): Promise<void>;
   /** Records that the fault has really fired. */
   fired(fault: string, times: number, detail?: unknown): void;
+  record(event: HarnessEvent): void;
 }
 
 export interface Fault {
@@ -54,6 +56,8 @@ export class Nemesis {
   constructor(options: NemesisOptions) {
     this.#options = options;
     const { history } = options;
+    // Every fault that waits listens.
+    setMaxListeners(0, this.#ending.signal);
     this.#field = {
       ...options,
       ending: this.#ending.signal,
@@ -64,16 +68,26 @@ export class Nemesis {
         this.counts.set(fault, (this.counts.get(fault) ?? 0) + times);
         history.write('harness', { kind: 'fault', fault, times, detail });
       },
+      record: (event) => {
+        history.write('harness', event);
+      },
     };
   }
 
   async rage(untilMs: number): Promise<void> {
     const { random, most, everyMs, faults } = this.#options;
     const deck = faults.map((fault) => [fault, fault.weight] as const);
+    const draw = (): Fault => {
+      // A short soak shall have met every kind (I26).
+      const missing = faults.filter(({ name }) => !this.counts.has(name));
+      return missing.length > 0 && random.chance(0.5)
+        ? random.pick(missing)
+        : random.weighted(deck);
+    };
     while (performance.now() < untilMs) {
       await this.#field.wait(Math.min(random.int(1, everyMs), untilMs - performance.now()));
       if (this.#running.size >= most) continue;
-      this.#start(random.weighted(deck));
+      this.#start(draw());
     }
   }
 

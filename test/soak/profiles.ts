@@ -3,6 +3,7 @@ import { BACKEND_FAULTS, TERMINATE_FAULTS } from './backend-faults.ts';
 import type { Fault } from './nemesis.ts';
 import { NETWORK_FAULTS } from './network-faults.ts';
 import { PROCESS_FAULTS } from './process-faults.ts';
+import { RESOURCE_FAULTS } from './resource-faults.ts';
 import { LOG_OUTAGES, SERVER_FAULTS } from './server-faults.ts';
 
 export interface Profile {
@@ -32,8 +33,14 @@ export const PROFILES: readonly Profile[] = [
   {
     ...common,
     name: 'all',
-    faults: [...BACKEND_FAULTS, ...NETWORK_FAULTS, ...SERVER_FAULTS, ...PROCESS_FAULTS],
-    most: 3,
-    everyMs: 400,
+    faults: [
+      ...BACKEND_FAULTS,
+      ...NETWORK_FAULTS,
+      ...SERVER_FAULTS,
+      ...RESOURCE_FAULTS,
+      ...PROCESS_FAULTS,
+    ],
+    most: 5,
+    everyMs: 300,
   },
 ];

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { lookForLeaks, readAll, waitUntilQuiet } from './final-reads.ts';
 import { HistoryWriter } from './history.ts';
 import type { Least } from './ledger.ts';
-import { Nemesis } from './nemesis.ts';
+import { Nemesis, type Fault } from './nemesis.ts';
 import type { Profile } from './profiles.ts';
 import { Random } from './random.ts';
 import { TRANSACTION_TYPES } from './transactions.ts';
@@ -27,11 +27,14 @@ export async function soak(options: SoakOptions): Promise<void> {
   const history = new HistoryWriter(file);
   const world = await makeWorld();
   const workers: Worker[] = [];
+  // Who may not mount a small disk cannot fill one.
+  const small = world.participants.some(({ wal }) => wal !== undefined);
+  const faults = profile.faults.filter(({ name }) => name !== 'disk-full' || small);
   try {
     history.write('harness', {
       kind: 'configured',
       seed,
-      settings: { profile: profile.name, minutes, least: leastOf(options) },
+      settings: { profile: profile.name, minutes, least: leastOf(options, faults) },
     });
     for (const one of world.participants) {
       const gids = await plantForeign(world, one);
@@ -42,6 +45,7 @@ export async function soak(options: SoakOptions): Promise<void> {
     const random = new Random(seed);
     const nemesis = new Nemesis({
       ...profile,
+      faults,
       world,
       workers,
       random,
@@ -59,13 +63,13 @@ export async function soak(options: SoakOptions): Promise<void> {
 }
 
 /** I26: in the time of the soak, this much at least. */
-function leastOf({ profile, minutes }: SoakOptions): Least {
+function leastOf({ minutes }: SoakOptions, faults: readonly Fault[]): Least {
   const long = minutes >= 2;
   return {
     ok: Math.floor(minutes * 600),
     fail: Math.floor(minutes * 50),
     info: 0,
-    faults: long ? profile.faults.map(({ name }) => name) : [],
+    faults: long ? faults.map(({ name }) => name) : [],
     types: minutes >= 0.5 ? TRANSACTION_TYPES : [],
   };
 }

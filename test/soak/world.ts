@@ -4,12 +4,15 @@ import pg from 'pg';
 import { migrateDecisionLog } from '../../src/index.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { ACCOUNTS, START_BALANCE } from './history.ts';
+import { giveSmallDisk, type SmallDisk } from './small-disk.ts';
 
 export interface SoakDatabase {
   readonly name: string;
   readonly database: string;
   /** The server that stands behind the name; a failover puts another one there. */
   server: TestServer;
+  /** A disk of its own for its WAL, that can be filled. */
+  wal: SmallDisk | undefined;
   readonly url: () => string;
 }
 
@@ -38,6 +41,9 @@ const SETTINGS = {
   max_connections: '150',
   // The nemesis cannot wait five minutes for a checkpoint to matter.
   checkpoint_timeout: '30s',
+  // Small disks have to be filled in reasonable time.
+  max_wal_size: '64MB',
+  min_wal_size: '32MB',
 };
 
 export async function makeWorld(): Promise<World> {
@@ -51,6 +57,8 @@ export async function makeWorld(): Promise<World> {
     const [log, ...participants] = databases as [SoakDatabase, ...SoakDatabase[]];
     await migrateDecisionLog({ connectionString: log.url() });
     for (const one of participants) await runScript(one, SCHEMA);
+    const last = participants.at(-1);
+    if (last !== undefined) last.wal = await giveSmallDisk(last.server);
     const [row] = await log.server.query(log.database, 'select id from pgxa.installation');
     return {
       log,
@@ -62,9 +70,8 @@ export async function makeWorld(): Promise<World> {
         return found;
       },
       close: async () => {
-        await Promise.all(
-          [...new Set(databases.map((one) => one.server))].map((one) => one.destroy()),
-        );
+        await Promise.all(databases.map(({ server }) => server.destroy()));
+        for (const { wal } of databases) await wal?.remove();
       },
     };
   } catch (error) {
@@ -79,6 +86,7 @@ async function makeDatabase(server: TestServer): Promise<SoakDatabase> {
     name: server.name,
     database,
     server,
+    wal: undefined,
     url: () => one.server.connectionString(database),
   };
   return one;
