@@ -46,23 +46,24 @@ const answers = eachSeen((id, seen, ledger) => {
   const stands = standing(seen);
   const wrote = seen.writers.length > 0;
   const say = (rule: string, what: string): void => {
-    if (!ledger.excused(id, seen))
-      found.push(violation(rule, id, `${seen.type}: ${what}; markers: ${stands}`));
+    found.push(violation(rule, id, `${seen.type}: ${what}; markers: ${stands}`));
   };
-  if (seen.begun === 0 && (stands !== 'none' || seen.told.has('ok')))
+  const done = stands === 'whole' || !wrote || ledger.excused(id, seen);
+  if (seen.begun === 0 && (stands !== 'none' || seen.told.has('ok'))) {
     say('I1 never begun', 'markers or answers of a transaction that nobody began');
-  if (seen.told.has('ok') && wrote && stands !== 'whole')
-    say('I6 told committed', 'run() resolved');
+  }
+  if (seen.told.has('ok') && !done) say('I6 told committed', 'run() resolved');
   if (seen.told.has('fail') && stands !== 'none') say('I6 told rolled back', seen.why);
   if (seen.told.size > 1) say('I2 two answers', [...seen.told].join(' and '));
   if (seen.outcomes.size > 1) say('I2 outcomeOf changed', [...seen.outcomes].join(' and '));
-  if (seen.outcomes.has('committed') && wrote && stands !== 'whole')
-    say('I6 outcomeOf', 'committed');
+  if (seen.outcomes.has('committed') && !done) say('I6 outcomeOf', 'committed');
   if (seen.outcomes.has('aborted') && stands !== 'none') say('I6 outcomeOf', 'aborted');
-  if (seen.outcomes.has('committed') && seen.told.has('fail'))
+  if (seen.outcomes.has('committed') && seen.told.has('fail')) {
     say('I2 outcomeOf', 'committed, told rolled back');
-  if (seen.outcomes.has('aborted') && seen.told.has('ok'))
+  }
+  if (seen.outcomes.has('aborted') && seen.told.has('ok')) {
     say('I2 outcomeOf', 'aborted, told committed');
+  }
   return found;
 });
 
@@ -111,7 +112,9 @@ const keys: Rule = (ledger) => {
     if (done && seen.key !== undefined) byKey.set(seen.key, [...(byKey.get(seen.key) ?? []), id]);
     if (seen.existing === undefined) continue;
     const existing = ledger.seen.get(seen.existing);
-    if (existing === undefined || existing.key !== seen.key || standing(existing) !== 'whole') {
+    const did =
+      existing !== undefined && existing.key === seen.key && standing(existing) === 'whole';
+    if (!did && !(existing !== undefined && ledger.excused(seen.existing, existing))) {
       found.push(violation('I8 already done', id, `told that ${seen.existing} did it: not so`));
     }
   }
@@ -183,8 +186,8 @@ const register: Rule = (ledger) => {
   for (const [id, { outcome, by }] of ledger.decisions) {
     const seen = ledger.seen.get(id);
     const stands = seen === undefined ? 'none' : standing(seen);
-    if (seen !== undefined && ledger.excused(id, seen)) continue;
-    if (outcome === 'commit' && stands !== 'whole') {
+    const excused = seen !== undefined && ledger.excused(id, seen);
+    if (outcome === 'commit' && stands !== 'whole' && !excused) {
       found.push(violation('I2 decided commit', id, `by ${by}; markers: ${stands}`));
     }
     if (outcome === 'abort' && stands !== 'none') {
@@ -193,8 +196,9 @@ const register: Rule = (ledger) => {
   }
   for (const [id, seen] of ledger.seen) {
     if (seen.markers.size < 2 || ledger.decisions.get(id)?.outcome === 'commit') continue;
-    if (!ledger.excused(id, seen))
+    if (!ledger.lostDecisions.has(id)) {
       found.push(violation('I10 no decision', id, 'committed without a row'));
+    }
   }
   return found;
 };
@@ -204,6 +208,18 @@ const heuristics: Rule = (ledger) =>
   ledger.heuristics
     .filter(({ id }) => !ledger.excusesHeuristic(id))
     .map(({ id, where, what }) => violation(`I16 heuristic (${where})`, id, what));
+
+/** A voted branch that a failover lost: nobody can mend it, but it must be known. */
+const detected: Rule = (ledger) => {
+  const recorded = new Set(
+    ledger.heuristics.filter(({ where }) => where === 'log').map(({ id }) => id),
+  );
+  return [...ledger.lost].flatMap(([participant, { votes }]) =>
+    [...votes]
+      .filter((id) => ledger.decisions.get(id)?.outcome === 'commit' && !recorded.has(id))
+      .map((id) => violation('I23 lost and not recorded', id, `its branch on ${participant}`)),
+  );
+};
 
 const rest: Rule = (ledger) => ledger.plain.map(({ rule, id, what }) => violation(rule, id, what));
 
@@ -228,7 +244,7 @@ const vacuity: Rule = (ledger) => {
 };
 
 const RULES: readonly Rule[] = [
-  agreement, answers, hooks, doomed, keys, money, order, register, heuristics, rest, vacuity,
+  agreement, answers, hooks, doomed, keys, money, order, register, heuristics, detected, rest, vacuity,
 ]; // prettier-ignore
 
 export interface Verdict {

@@ -95,8 +95,15 @@ export type HarnessEvent =
   /** Nothing of ours is prepared any more, so long after the last fault was healed. */
   | { readonly kind: 'quiet'; readonly afterMs: number }
   | { readonly kind: 'not-quiet'; readonly left: readonly string[] }
-  /** A failover lost what its primary had acknowledged: transactions that it may have torn. */
-  | { readonly kind: 'lost-history'; readonly participant: string }
+  /** A failover lost what its primary had acknowledged: commits, and votes of branches not yet finished. */
+  | {
+      readonly kind: 'lost-history';
+      readonly participant: string;
+      readonly commits: readonly string[];
+      readonly votes: readonly string[];
+    }
+  /** The log was restored from a copy that is older than these decisions. */
+  | { readonly kind: 'lost-decisions'; readonly ids: readonly string[] }
   | { readonly kind: 'final-marker'; readonly participant: string; readonly row: MarkerRow }
   | {
       readonly kind: 'final-accounts';

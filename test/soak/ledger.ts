@@ -44,8 +44,9 @@ export class Ledger {
   readonly types = new Map<string, number>();
   readonly codes = new Map<string, number>();
   readonly counts = { ok: 0, fail: 0, info: 0, outcomes: 0, passes: 0, byRecovery: 0 };
-  /** Participants that a failover made lose what they had acknowledged. */
-  readonly lost = new Set<string>();
+  /** What a failover made a participant lose although it had been acknowledged. */
+  readonly lost = new Map<string, { commits: Set<string>; votes: Set<string> }>();
+  readonly lostDecisions = new Set<string>();
   least: Least = { ok: 1, fail: 1, info: 0, faults: [], types: [] };
   quietAfterMs: number | undefined;
   seed = 0;
@@ -57,20 +58,21 @@ export class Ledger {
     return this.#rows.get(`${participant} ${account}`) ?? [];
   }
 
-  /** Torn by a failover that lost history, where nobody could have kept it whole. */
+  /** What is missing of it was lost by a failover: nobody could have kept it whole. */
   excused(id: string, seen: Seen): boolean {
-    if (this.lost.size === 0) return false;
-    const wanted = new Set([
-      ...seen.writers,
-      ...[...seen.markers.values()].flat().flatMap((row) => row.writers),
-    ]);
+    const rows = [...seen.markers.values()].flat();
+    const wanted = new Set([...seen.writers, ...rows.flatMap((row) => row.writers)]);
     const missing = [...wanted].filter((name) => !seen.markers.has(name));
-    return id !== '' && missing.length > 0 && missing.every((name) => this.lost.has(name));
+    return missing.length > 0 && missing.every((name) => this.#lostBy(name, id));
   }
 
   excusesHeuristic(id: string): boolean {
-    const seen = this.seen.get(id);
-    return seen !== undefined && [...this.lost].some((name) => seen.writers.includes(name));
+    return [...this.lost.keys()].some((name) => this.#lostBy(name, id));
+  }
+
+  #lostBy(participant: string, id: string): boolean {
+    const lost = this.lost.get(participant);
+    return lost !== undefined && (lost.commits.has(id) || lost.votes.has(id));
   }
 
   add(event: SoakEvent): void {
@@ -164,8 +166,16 @@ export class Ledger {
       case 'final-foreign':
         for (const gid of event.gids) this.#planted.delete(`${event.participant} ${gid}`);
         return;
-      case 'lost-history':
-        this.lost.add(event.participant);
+      case 'lost-history': {
+        const before = this.lost.get(event.participant);
+        this.lost.set(event.participant, {
+          commits: new Set([...(before?.commits ?? []), ...event.commits]),
+          votes: new Set([...(before?.votes ?? []), ...event.votes]),
+        });
+        return;
+      }
+      case 'lost-decisions':
+        for (const id of event.ids) this.lostDecisions.add(id);
         return;
       case 'quiet':
         this.quietAfterMs = event.afterMs;

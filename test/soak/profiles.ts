@@ -1,5 +1,6 @@
 /** What a soak consists of: which faults, how many processes, what must have happened at least. */
 import { BACKEND_FAULTS, TERMINATE_FAULTS } from './backend-faults.ts';
+import { FAILOVER_FAULTS, RESTORE_FAULTS } from './failover-faults.ts';
 import type { Fault } from './nemesis.ts';
 import { NETWORK_FAULTS } from './network-faults.ts';
 import { PROCESS_FAULTS } from './process-faults.ts';
@@ -42,5 +43,20 @@ export const PROFILES: readonly Profile[] = [
     ],
     most: 5,
     everyMs: 300,
+  },
+  // Processes are not killed in these: what a dead coordinator alone knew of a lost branch, nobody records.
+  {
+    ...common,
+    name: 'failover',
+    faults: [...TERMINATE_FAULTS, ...FAILOVER_FAULTS],
+    most: 2,
+    everyMs: 500,
+  },
+  {
+    ...common,
+    name: 'restored-log',
+    faults: [...TERMINATE_FAULTS, ...RESTORE_FAULTS],
+    most: 2,
+    everyMs: 500,
   },
 ];
