@@ -181,7 +181,7 @@ describe('the checkers of the soak', () => {
       story.events = story.events.filter((event) => event.kind !== 'begun' || event['id'] !== 'b');
     }],
     ['a heuristic row', ['I16 heuristic (log)'], (story) => {
-      story.events.push({ kind: 'final-heuristic', id: 'a', row: {} });
+      story.events.push({ kind: 'final-heuristic', id: 'a', row: { kind: 'hazard' } });
     }],
     ['a heuristic event', ['I16 heuristic (test)'], (story) => {
       story.events.push({ kind: 'heuristic-found', id: 'a', participant: 'orders', heuristic: 'hazard', why: '' });
@@ -208,6 +208,55 @@ describe('the checkers of the soak', () => {
   ]; // prettier-ignore
   it.each(PLANTED)('%s: %j', async (_, rules, change) => {
     expect(await planted(change)).toEqual([...rules].sort());
+  });
+
+  /** Billing failed over and lost what it had of "d". */
+  const lostOnBilling = (story: Story, lost: 'commits' | 'votes'): void => {
+    drop(story, 'd', 'billing');
+    const none = { commits: [], votes: [] };
+    story.events.push({ kind: 'lost-history', participant: 'billing', ...none, [lost]: ['d'] });
+  };
+  const hazard = { kind: 'final-heuristic', id: 'd', row: { kind: 'hazard' } };
+
+  it('a failover that lost a commit: excused, and only that transaction', async () => {
+    expect(
+      await planted((story) => {
+        lostOnBilling(story, 'commits');
+      }),
+    ).toEqual([]);
+    const other = await planted((story) => {
+      lostOnBilling(story, 'commits');
+      drop(story, 'b', 'orders');
+    });
+    expect(other).toEqual(['I1 torn', 'I2 decided commit', 'I6 told committed', 'I8 versions']);
+  });
+
+  it('a failover that lost a vote: excused if it is on record, and not without', async () => {
+    const without = await planted((story) => {
+      lostOnBilling(story, 'votes');
+    });
+    expect(without).toEqual(['I23 lost and not recorded']);
+    const withRecord = await planted((story) => {
+      lostOnBilling(story, 'votes');
+      story.events.push(hazard);
+    });
+    expect(withRecord).toEqual([]);
+    const guessed = await planted((story) => {
+      lostOnBilling(story, 'votes');
+      story.events.push({ ...hazard, row: { kind: 'rollback' } });
+    });
+    expect(guessed).toEqual(['I16 heuristic (log)']);
+  });
+
+  it('a log that was restored: excuses a missing row, and nothing else', async () => {
+    const rules = await planted((story) => {
+      story.events = story.events.filter(
+        (event) => event.kind !== 'final-decision' || event['id'] !== 'b',
+      );
+      story.events.push({ kind: 'lost-decisions', ids: ['b', 'd'] });
+      drop(story, 'd', 'billing');
+    });
+    expect(rules).toEqual(['I1 torn', 'I2 decided commit', 'I6 outcomeOf', 'I7 sum']);
   });
 
   it.each<[string, Partial<Least>]>([

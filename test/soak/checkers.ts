@@ -206,7 +206,7 @@ const register: Rule = (ledger) => {
 /** A heuristic outcome where no fault of this run can have made one. */
 const heuristics: Rule = (ledger) =>
   ledger.heuristics
-    .filter(({ id }) => !ledger.excusesHeuristic(id))
+    .filter((one) => !ledger.excusesHeuristic(one))
     .map(({ id, where, what }) => violation(`I16 heuristic (${where})`, id, what));
 
 /** A voted branch that a failover lost: nobody can mend it, but it must be known. */

@@ -47,7 +47,7 @@ export async function readAll(world: World, history: HistoryWriter): Promise<voi
     `select transaction_id::text as id, outcome, decided_by as by from pgxa.decision`,
   );
   for (const row of decisions) history.write('harness', { kind: 'final-decision', ...row });
-  const heuristics = await log.server.query<{ transaction_id: string }>(
+  const heuristics = await log.server.query<{ transaction_id: string; kind: string }>(
     log.database,
     'select h.*, d.outcome, d.decided_by, d.decided_at, d.branches from pgxa.heuristic h left join pgxa.decision d using (transaction_id)',
   );

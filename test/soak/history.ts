@@ -119,7 +119,12 @@ export type HarnessEvent =
       readonly outcome: string;
       readonly by: string;
     }
-  | { readonly kind: 'final-heuristic'; readonly id: string; readonly row: unknown }
+  | {
+      readonly kind: 'final-heuristic';
+      readonly id: string;
+      /** With what stands in the register for it. */
+      readonly row: { readonly kind: string } & Readonly<Record<string, unknown>>;
+    }
   | { readonly kind: 'final-leak'; readonly where: string; readonly what: string };
 
 export type SoakEvent = (WorkerEvent | HarnessEvent) & {

@@ -31,6 +31,14 @@ interface Finding {
   readonly what: string;
 }
 
+export interface HeuristicSeen {
+  readonly id: string;
+  /** Who says so: the log, a caller's error, or a process. */
+  readonly where: string;
+  readonly heuristic: string;
+  readonly what: string;
+}
+
 export class Ledger {
   readonly seen = new Map<string, Seen>();
   readonly accounts = new Map<
@@ -38,7 +46,7 @@ export class Ledger {
     readonly { id: number; balance: number; version: number }[]
   >();
   readonly decisions = new Map<string, { outcome: string; by: string }>();
-  readonly heuristics: { id: string; where: string; what: string }[] = [];
+  readonly heuristics: HeuristicSeen[] = [];
   readonly plain: Finding[] = [];
   readonly faults = new Map<string, number>();
   readonly types = new Map<string, number>();
@@ -66,8 +74,15 @@ export class Ledger {
     return missing.length > 0 && missing.every((name) => this.#lostBy(name, id));
   }
 
-  excusesHeuristic(id: string): boolean {
-    return [...this.lost.keys()].some((name) => this.#lostBy(name, id));
+  /**
+   * Of a branch that is absent after a failover nobody can tell whether it was lost or, on the new timeline,
+   * finished by another: a hazard is the right word for it even where nothing was lost.
+   */
+  excusesHeuristic({ id, heuristic }: HeuristicSeen): boolean {
+    const seen = this.seen.get(id);
+    return (
+      heuristic === 'hazard' && [...this.lost.keys()].some((name) => seen?.writers.includes(name))
+    );
   }
 
   #lostBy(participant: string, id: string): boolean {
@@ -134,7 +149,8 @@ export class Ledger {
       seen.key ??= event.key;
     }
     if (event.kind === 'told-heuristic') {
-      this.heuristics.push({ id: event.id, where: 'told', what: event.why });
+      const { id, heuristic, why } = event;
+      this.heuristics.push({ id, where: 'told', heuristic, what: why });
     }
   }
 
@@ -191,12 +207,18 @@ export class Ledger {
     };
     switch (event.kind) {
       case 'final-heuristic':
-        this.heuristics.push({ id: event.id, where: 'log', what: JSON.stringify(event.row) });
+        this.heuristics.push({
+          id: event.id,
+          where: 'log',
+          heuristic: event.row.kind,
+          what: JSON.stringify(event.row),
+        });
         return;
       case 'heuristic-found':
         this.heuristics.push({
           id: event.id,
           where: event.process,
+          heuristic: event.heuristic,
           what: `${event.participant}: ${event.heuristic}: ${event.why}`,
         });
         return;
