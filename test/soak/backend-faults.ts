@@ -37,6 +37,24 @@ const terminate: Fault = {
   },
 };
 
+/** The sessions in which coordinators decide: whole batches of transactions lose their answer, and settle. */
+const terminateLog: Fault = {
+  name: 'log-backend-terminated',
+  weight: 4,
+  claim: () => [],
+  run: async (field) => {
+    const { log } = field.world;
+    for (let burst = field.random.int(1, 10); burst > 0 && !field.ending.aborted; burst -= 1) {
+      const rows = await log.server
+        .query(log.database, `select pg_terminate_backend(pid) as done ${VICTIMS}`, [2, 'active'])
+        .catch(() => []);
+      const times = rows.filter(({ done }) => done === true).length;
+      if (times > 0) field.fired('log-backend-terminated', times);
+      await field.wait(field.random.int(0, 60));
+    }
+  },
+};
+
 const cancel: Fault = {
   name: 'backend-cancelled',
   weight: 5,
@@ -81,5 +99,5 @@ const freeze: Fault = {
   },
 };
 
-export const TERMINATE_FAULTS: readonly Fault[] = [terminate, cancel];
+export const TERMINATE_FAULTS: readonly Fault[] = [terminate, terminateLog, cancel];
 export const BACKEND_FAULTS: readonly Fault[] = [...TERMINATE_FAULTS, freeze];

@@ -161,7 +161,8 @@ const order: Rule = (ledger) => {
       for (const other of names.slice(index + 1)) {
         const here = ledger.rowsOf(one, account).map(({ id }) => id);
         const there = ledger.rowsOf(other, account).map(({ id }) => id);
-        const both = new Set(here.filter((id) => there.includes(id)));
+        const known = new Set(there);
+        const both = new Set(here.filter((id) => known.has(id)));
         const first = here.filter((id) => both.has(id));
         const second = there.filter((id) => both.has(id));
         const at = first.findIndex((id, position) => second[position] !== id);

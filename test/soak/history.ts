@@ -135,7 +135,7 @@ export type SoakEvent = (WorkerEvent | HarnessEvent) & {
   readonly process: string;
 };
 
-export const ACCOUNTS = 24;
+export const ACCOUNTS = 60;
 export const START_BALANCE = 1_000_000;
 
 /** Appends events to a file; nothing is kept in memory but their number. */

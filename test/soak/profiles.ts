@@ -18,12 +18,25 @@ export interface Profile {
   readonly operators: number;
   /** Transactions at a time in each coordinator. */
   readonly concurrency: number;
+  /** Pause of a daemon between two passes. */
+  readonly daemonIntervalMs: number;
 }
 
-const common = { coordinators: 2, daemons: 2, operators: 1, concurrency: 8 };
+const common = { coordinators: 2, daemons: 2, operators: 1, concurrency: 8, daemonIntervalMs: 200 };
 
 export const PROFILES: readonly Profile[] = [
   { ...common, name: 'terminations', faults: TERMINATE_FAULTS, most: 2, everyMs: 40 },
+  {
+    ...common,
+    // Recovery lists branches without a pause, while they come and go: for what a list can get wrong.
+    name: 'busy-recovery',
+    daemons: 3,
+    daemonIntervalMs: 0,
+    concurrency: 24,
+    faults: TERMINATE_FAULTS,
+    most: 2,
+    everyMs: 30,
+  },
   {
     ...common,
     name: 'stress',

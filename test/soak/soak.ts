@@ -91,7 +91,7 @@ async function makeWorkers(
             role,
             seed: seed * 1_000 + made.length * 100 + role.length,
             concurrency: role === 'coordinator' ? profile.concurrency : 2,
-            intervalMs: role === 'daemon' ? 200 : 1_500,
+            intervalMs: role === 'daemon' ? profile.daemonIntervalMs : 1_500,
             heartbeatLimitMs: HEARTBEAT_LIMIT_MS,
             history,
             onEvent: (event) => {

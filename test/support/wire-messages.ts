@@ -13,6 +13,8 @@ const KINDS = [
   ['read-decisions', /from pgxa\.decision where/],
   ['heartbeat', /set heartbeat_at/],
   ['retire', /set retired_at/],
+  ['is-retired', /select retired_at is not null as retired/],
+  ['epochs', /from pgxa\.coordinator c where/],
   ['list', /from pg_prepared_xacts p, next/],
   ['xact-status', /pg_xact_status\(/],
   ['barrier', /pg_logical_emit_message/],

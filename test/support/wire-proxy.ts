@@ -36,6 +36,8 @@ export interface WireRule {
   /** For the holds. */
   readonly holdMs?: number;
   readonly onFired?: () => void;
+  /** With drop-replies: the server has answered. */
+  readonly onReplied?: () => void;
 }
 
 interface Armed {
@@ -247,7 +249,9 @@ class Link {
         break;
       case 'drop-replies':
         this.#broken = true;
-        this.#onReply = () => undefined;
+        this.#onReply = () => {
+          rule.onReplied?.();
+        };
         break;
       case 'hold-request':
         this.#held = [];
