@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { totalBalance } from '../support/atomicity.ts';
 import { createBank, type Bank } from '../support/bank.ts';
@@ -6,7 +6,7 @@ import { inParallel } from '../support/json-child.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { waitFor } from '../support/wait.ts';
 import { PARTICIPANTS, SCENARIOS, casesOf } from './matrix-cases.ts';
-import { fired, idOf, outcomes, startCase } from './matrix-run.ts';
+import { fired, idOf, outcomes, startCase, type MatrixRun } from './matrix-run.ts';
 
 const LIMITS = { timeoutMs: 1_500, heartbeatLimitMs: 1_000 };
 
@@ -19,12 +19,19 @@ describe('SIGSTOP of the coordinator at every point, recovery, SIGCONT', () => {
   let server: TestServer;
   let bank: Bank;
   let nextAccount = 1;
+  let children: MatrixRun['child'][] = [];
   beforeAll(async () => {
     // The frozen keep all of their sessions.
     server = await startControlledServer({
       settings: { max_connections: '500', max_prepared_transactions: '200' },
     });
     bank = await createBank({ participants: PARTICIPANTS, servers: [server], logServer: server });
+  });
+  afterEach(async () => {
+    // Frozen for ever, if something went wrong on the way.
+    for (const child of children) child.process.kill('SIGKILL');
+    await Promise.all(children.map((child) => child.ended));
+    children = [];
   });
   afterAll(async () => {
     await bank.close();
@@ -35,6 +42,7 @@ describe('SIGSTOP of the coordinator at every point, recovery, SIGCONT', () => {
     const cases = casesOf(scenario);
     const runs = await inParallel(cases, 4, async (one) => {
       const run = startCase(bank, one, nextAccount++, 'SIGSTOP', LIMITS);
+      children.push(run.child);
       await waitFor(`${one.name} to freeze`, () => fired(run), { timeoutMs: 60_000 });
       return run;
     });

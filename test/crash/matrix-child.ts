@@ -79,7 +79,9 @@ async function work(tx: TransactionScope): Promise<void> {
       .query('update account set balance = balance + $2 where id = $1', [plan.account, amount]);
   }
   if (scenario.dissent !== true) return;
-  await tx.on(names[scenario.writers - 1] ?? '').query('insert into child values (1, 4711)');
+  await tx
+    .on(names[scenario.writers - 1] ?? '')
+    .query('insert into child values ($1, 4711)', [plan.account]);
 }
 
 let id = '';
