@@ -8,7 +8,7 @@ import { waitFor } from '../support/wait.ts';
 import { PARTICIPANTS, SCENARIOS, casesOf } from './matrix-cases.ts';
 import { fired, idOf, outcomes, startCase, type MatrixRun } from './matrix-run.ts';
 
-const LIMITS = { timeoutMs: 1_500, heartbeatLimitMs: 1_000 };
+const LIMITS = { timeoutMs: 5_000, heartbeatLimitMs: 1_000 };
 
 /**
  * Coordinator processes that freeze themselves (SIGSTOP) at every fault point and position, past the deadline of
@@ -43,7 +43,9 @@ describe('SIGSTOP of the coordinator at every point, recovery, SIGCONT', () => {
     const runs = await inParallel(cases, 4, async (one) => {
       const run = startCase(bank, one, nextAccount++, 'SIGSTOP', LIMITS);
       children.push(run.child);
-      await waitFor(`${one.name} to freeze`, () => fired(run), { timeoutMs: 60_000 });
+      const over = (): boolean => fired(run) || run.child.process.exitCode !== null;
+      await waitFor(`${one.name} to freeze`, over, { timeoutMs: 60_000 });
+      expect([one.name, run.child.events.at(-1)?.event]).toEqual([one.name, 'fault']);
       return run;
     });
     const frozenMs = performance.now();
@@ -55,6 +57,7 @@ describe('SIGSTOP of the coordinator at every point, recovery, SIGCONT', () => {
     await waitFor(
       'every deadline to be over',
       () => performance.now() - frozenMs > LIMITS.timeoutMs,
+      { timeoutMs: 2 * LIMITS.timeoutMs },
     );
     expect(runs.filter(({ child }) => child.events.length !== 2)).toEqual([]);
 

@@ -4,7 +4,7 @@ import { FAILOVER_FAULTS, RESTORE_FAULTS } from './failover-faults.ts';
 import type { Fault } from './nemesis.ts';
 import { NETWORK_FAULTS } from './network-faults.ts';
 import { PROCESS_FAULTS } from './process-faults.ts';
-import { RESOURCE_FAULTS } from './resource-faults.ts';
+import { DISK_FAULTS, RESOURCE_FAULTS } from './resource-faults.ts';
 import { LOG_OUTAGES, SERVER_FAULTS } from './server-faults.ts';
 
 export interface Profile {
@@ -56,6 +56,14 @@ export const PROFILES: readonly Profile[] = [
     ],
     most: 5,
     everyMs: 300,
+  },
+  {
+    ...common,
+    // By itself: see docs/testing-nemesis.md for what a server does with a full disk.
+    name: 'disk-full',
+    faults: [...TERMINATE_FAULTS, ...DISK_FAULTS],
+    most: 2,
+    everyMs: 500,
   },
   // Processes are not killed in these: what a dead coordinator alone knew of a lost branch, nobody records.
   {

@@ -7,6 +7,7 @@ import pg from 'pg';
 
 import { cancelWaits, regainStandby } from '../support/lonely.ts';
 import { databaseOf, serverClaim, type Fault, type Field } from './nemesis.ts';
+import { startAgain } from './server-faults.ts';
 import type { SoakDatabase } from './world.ts';
 
 /** Somebody else prepares until no slot is left. */
@@ -86,7 +87,8 @@ const diskFull: Fault = {
     return small === undefined ? undefined : [serverClaim(small)];
   },
   run: async (field, claimed) => {
-    const { server, wal, name: where } = databaseOf(field, claimed);
+    const one = databaseOf(field, claimed);
+    const { server, wal, name: where } = one;
     if (wal === undefined) throw new Error(`the WAL of ${where} is on no disk of its own`);
     const { size } = await stat(wal.serverLog);
     const filler = join(wal.directory, 'filler');
@@ -105,13 +107,13 @@ const diskFull: Fault = {
     await rm(filler);
     // It may have given up, or be in the middle of doing so.
     if (felt) await server.kill9().catch(() => undefined);
-    if (felt) await server.start();
+    if (felt) await startAgain(field, one);
   },
 };
 
+export const DISK_FAULTS: readonly Fault[] = [diskFull];
 export const RESOURCE_FAULTS: readonly Fault[] = [
   slots,
   standbyLost('participant-standby-lost', ({ world }) => world.participants),
   standbyLost('log-standby-lost', ({ world }) => [world.log]),
-  diskFull,
 ];

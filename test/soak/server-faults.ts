@@ -19,22 +19,41 @@ function ofServer(
 const log = ({ world }: Field): readonly SoakDatabase[] => [world.log];
 const participants = ({ world }: Field): readonly SoakDatabase[] => world.participants;
 
+/**
+ * PostgreSQL may not survive a crash while all slots are taken: redo of a PREPARE then finds none free ("maximum
+ * number of prepared transactions reached"), and the server does not start. Its hint is followed.
+ */
+export async function startAgain(
+  field: Field,
+  { server, name: where }: SoakDatabase,
+): Promise<void> {
+  try {
+    await server.start();
+  } catch (error) {
+    if (!String(error).includes('maximum number of prepared transactions')) throw error;
+    field.fired('more-slots-to-start', 1, { where });
+    // It is not running, so there is nothing to restart; the setting is kept for the start.
+    await server.reconfigure({ max_prepared_transactions: '400' }).catch(() => undefined);
+    await server.start();
+  }
+}
+
 const restart =
   (mode: 'fast' | 'immediate', name: string) =>
-  async (field: Field, { server, name: where }: SoakDatabase): Promise<void> => {
-    await server.stop(mode);
-    field.fired(name, 1, { where });
+  async (field: Field, one: SoakDatabase): Promise<void> => {
+    await one.server.stop(mode);
+    field.fired(name, 1, { where: one.name });
     await field.wait(field.random.int(0, 1_500));
-    await server.start();
+    await startAgain(field, one);
   };
 
 const kill9 =
   (name: string) =>
-  async (field: Field, { server, name: where }: SoakDatabase): Promise<void> => {
-    await server.kill9();
-    field.fired(name, 1, { where });
+  async (field: Field, one: SoakDatabase): Promise<void> => {
+    await one.server.kill9();
+    field.fired(name, 1, { where: one.name });
     await field.wait(field.random.int(0, 1_500));
-    await server.start();
+    await startAgain(field, one);
   };
 
 const hang =

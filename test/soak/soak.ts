@@ -66,8 +66,8 @@ export async function soak(options: SoakOptions): Promise<void> {
 function leastOf({ minutes }: SoakOptions, faults: readonly Fault[]): Least {
   const long = minutes >= 2;
   return {
-    ok: Math.floor(minutes * 600),
-    fail: Math.floor(minutes * 50),
+    ok: Math.floor(minutes * 100),
+    fail: Math.floor(minutes * 10),
     info: 0,
     faults: long ? faults.map(({ name }) => name) : [],
     types: minutes >= 0.5 ? TRANSACTION_TYPES : [],
