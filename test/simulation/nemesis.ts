@@ -100,9 +100,9 @@ export class Nemesis {
 
   #strike({ what, target }: PlannedFault, struck: Struck): void {
     const other = this.#anyTarget(target);
-    // A third of the faults strike elsewhere than where they were waiting.
+    // Some of the faults strike elsewhere than where they were waiting.
     const { process, server, session, link } =
-      target % 3 === 0 ? { ...struck, ...defined(other) } : struck;
+      target % 6 === 0 ? { ...struck, ...defined(other) } : struck;
     this.fired.push(
       `${this.#world.scheduler.now.toFixed(1)} ${what.do} ${process ?? ''} ${server?.name ?? ''}`,
     );
@@ -207,7 +207,7 @@ export class Nemesis {
     const { network, servers, log, stage } = this.#world;
     switch (what.do) {
       case 'crash-server':
-        server.crash(what.noticed);
+        server.crash(what.noticed, what.panics);
         this.#later(what.forMs, () => {
           server.restart();
         });

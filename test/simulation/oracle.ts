@@ -67,9 +67,10 @@ export class Oracle {
   }
 
   /** Invariant 9: these stay, whatever happens. */
-  plantCanaries(): void {
+  plantCanaries(epoch: string): void {
     for (const server of this.participants.values()) {
-      const gids = canariesOf(this.installation);
+      if (!server.up || this.#canaries.has(server)) continue;
+      const gids = canariesOf(this.installation, epoch);
       for (const gid of gids) server.plant(gid);
       this.#canaries.set(server, new Set(gids));
     }
@@ -270,9 +271,9 @@ function idOf(record: WalRecord): string | undefined {
   return record.xact.transactionId;
 }
 
-/** Names that are almost ours. */
-function canariesOf(installation: string): string[] {
-  const rest = `${'0'.repeat(16)}_${'0'.repeat(32)}_1`;
+/** Names that are almost ours, as the epoch of a coordinator that will retire would have them. */
+function canariesOf(installation: string, epoch: string): string[] {
+  const rest = `${epoch}_${'0'.repeat(32)}_1`;
   const other = installation.replace(/^./, (digit) => (digit === 'a' ? 'b' : 'a'));
   return [
     `pgxa_${other}_${rest}`,

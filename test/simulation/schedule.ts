@@ -91,7 +91,6 @@ class Schedule {
     });
     const participants = new Map(servers.map((server) => [server.name, server]));
     this.#oracle = new Oracle(log, participants, INSTALLATION);
-    this.#oracle.plantCanaries();
     const { heartbeatLimitMs, lockTimeoutMs, poolMax, recoveryIntervalMs } = plan;
     const stage: Stage = {
       oracle: this.#oracle,
@@ -100,6 +99,7 @@ class Schedule {
       lockTimeoutMs,
       poolMax,
       recoveryIntervalMs,
+      managersRecover: plan.managersRecover,
     };
     const world: World = {
       scheduler: this.#scheduler,
@@ -383,6 +383,12 @@ class Schedule {
         },
         finishing: (server, session, gid, decision) => {
           this.#oracle.finishing(server, session, gid, decision);
+        },
+        registering: (epoch) => {
+          this.#oracle.plantCanaries(epoch);
+        },
+        decidedLate: (epoch) => {
+          this.#oracle.violated('decided-after-retirement', `epoch ${epoch}`);
         },
         deciding: (session, transactionId, outcome, branches) => {
           this.#oracle.deciding(session, transactionId, outcome, branches);

@@ -62,6 +62,10 @@ function insertDecision(session: Session, row: DecisionData): boolean {
   session.assignXid();
   server.observer.deciding(session, row.transactionId, row.outcome, row.branches);
   session.change((data) => {
+    const late = data.coordinators.get(row.epoch)?.retired === true;
+    if (late && row.decidedBy === 'coordinator' && row.outcome === 'commit') {
+      server.observer.decidedLate(row.epoch);
+    }
     data.decisions.set(row.transactionId, row);
   });
   return true;
@@ -124,6 +128,7 @@ function registerCoordinator(
   if (session.server.data.coordinators.has(epoch)) throw new ServerError('23505', 'duplicate key');
   session.assignXid();
   const heartbeatAt = session.server.now;
+  session.server.observer.registering(epoch);
   session.change((data) => {
     data.coordinators.set(epoch, {
       name: String(name),
