@@ -201,7 +201,7 @@ function retire(session: Session, { values }: WireStatement): Answer {
   const row = server.data.coordinators.get(epoch);
   if (row === undefined || row.retired) return { tag: 'UPDATE 0' };
   const ageMs = server.now - row.heartbeatAt;
-  const free = !server.advisory.has(epoch);
+  const free = (server.advisory.get(epoch) ?? session) === session;
   const over = ageMs > Number(limitMs) || (row.guarded && ageMs > Number(goneMs) && free);
   if (!over) return { tag: 'UPDATE 0' };
   session.lock(`coordinator:${epoch}`, 'update');
