@@ -138,6 +138,11 @@ export class Nemesis {
           this.#world.network.clog(process, server.name, what.forMs);
         }
         return;
+      case 'isolate':
+        for (const one of [this.#world.log, ...this.#world.servers]) {
+          this.#world.network.clog(process ?? '', one.name, what.forMs);
+        }
+        return;
       case 'duplicate':
         if (link?.lastUnit !== undefined) this.#duplicate(link, what.afterMs);
         return;
@@ -295,9 +300,9 @@ export class Nemesis {
   }
 
   #callOperator(what: 'resolve' | 'force-commit'): void {
-    const { stage, log, newProcess } = this.#world;
+    const { stage, log } = this.#world;
     if (what === 'resolve') {
-      operate(newProcess('operator'), stage);
+      operate(this.#world.newProcess('operator'), stage);
       return;
     }
     // All of its branches are prepared and its coordinator was retired: that may be decided by hand, in the register.

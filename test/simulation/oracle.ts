@@ -169,8 +169,9 @@ export class Oracle {
     for (const name of told.writes) {
       if (pending.includes(name)) continue;
       const server = this.participants.get(name);
-      const there = server?.data.markers.has(told.id) === true || server?.up !== true;
-      if (there || this.#wasThere(told.id, name)) continue;
+      if (server?.up !== true || this.#wasThere(told.id, name)) continue;
+      const at = server.wal.findIndex((record) => isCommit(record) && idOf(record) === told.id);
+      if (at !== -1 && at < server.durable) continue;
       this.violated('not-yet-committed', `${told.id} is told as committed on ${name}, and is not`);
     }
   }
@@ -265,6 +266,10 @@ export class Oracle {
     if (harmed || (kind === 'hazard' && failedOver)) return;
     this.violated('false-heuristic', `${kind} is recorded for ${gid}, and nothing happened to it`);
   }
+}
+
+function isCommit({ kind }: WalRecord): boolean {
+  return kind === 'commit' || kind === 'commit-prepared';
 }
 
 function idOf(record: WalRecord): string | undefined {

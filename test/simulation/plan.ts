@@ -40,6 +40,8 @@ export type Fault =
   | { readonly do: 'terminate-backend' }
   | { readonly do: 'cut'; readonly how: Cut }
   | { readonly do: 'clog'; readonly forMs: number }
+  /** One process is cut off from all servers: what was sent comes late. */
+  | { readonly do: 'isolate'; readonly forMs: number }
   | { readonly do: 'detach-standby'; readonly cancelAfterMs: number; readonly forMs: number }
   | { readonly do: 'land-on-standby'; readonly forMs: number }
   | { readonly do: 'detour'; readonly forMs: number }
@@ -182,11 +184,13 @@ function drawFaults(random: Random, replicas: Replicas, safetyMs: number): Plann
   const chosen = swarm.length === 0 ? [random.pick(kinds)] : swarm;
   const count = 1 + random.int(random.chance(0.4) ? 10 : 5);
   const triggers = random.pick([0, 0.5, 0.9, 1]);
-  return Array.from({ length: count }, () => ({
-    when: random.chance(triggers) ? drawTrigger(random) : { atMs: random.next() * safetyMs },
-    target: random.int(1_000),
-    what: random.pick(chosen).draw(random),
-  }));
+  return Array.from({ length: count }, () => {
+    const when = random.chance(triggers) ? drawTrigger(random) : { atMs: random.next() * safetyMs };
+    const target = random.int(1_000);
+    const what = random.pick(chosen).draw(random);
+    const forces = what.do === 'operator' && what.what === 'force-commit';
+    return { when: forces ? AFTER_RETIREMENT : when, target, what };
+  });
 }
 
 function drawTrigger(random: Random): Moment {
@@ -200,6 +204,9 @@ function drawTrigger(random: Random): Moment {
     ? { kind: random.pick(READS), phase, nth: 1 + random.int(8) }
     : { kind: random.pick(OTHERS), phase, nth: 1 + random.int(5) };
 }
+
+/** Before recovery, which has just retired the coordinator, wins the abort. */
+const AFTER_RETIREMENT: Moment = { kind: 'retire', phase: 'answered', nth: 1 };
 
 interface FaultKind {
   readonly often: number;
@@ -251,6 +258,7 @@ const FAULTS: readonly FaultKind[] = [
     draw: (random) => ({ do: 'cut', how: random.pick<Cut>(['reset', 'reply-lost', 'silence']) }),
   },
   { often: 0.35, draw: (random) => ({ do: 'clog', forMs: duration(random) }) },
+  { often: 0.25, draw: (random) => ({ do: 'isolate', forMs: duration(random) }) },
   {
     often: 0.5,
     needs: hasSync,

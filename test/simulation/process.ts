@@ -62,7 +62,7 @@ export class SimulatedProcess {
       return;
     }
     if (current !== undefined) throw new Error(`${this.name} is run from within ${current.name}`);
-    current = this as SimulatedProcess;
+    current = this;
     try {
       run();
       tick();

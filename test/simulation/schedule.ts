@@ -297,16 +297,16 @@ class Schedule {
   /** False when the time is over, or something is already broken. */
   #until(reached: () => boolean, patienceMs: number): boolean {
     const { now } = this.#scheduler;
-    let due = false;
+    const watched = { due: false };
     const watch = (): void => {
-      due = true;
+      watched.due = true;
       this.#scheduler.after(POLL_MS, watch);
     };
     this.#scheduler.after(0, watch);
     for (;;) {
       if (this.#oracle.violations.length > 0) return false;
-      if (due) {
-        due = false;
+      if (watched.due) {
+        watched.due = false;
         if (reached()) break;
         if (this.#scheduler.now - now > patienceMs) return false;
       }

@@ -18,6 +18,8 @@ const RETIRED = fieldsOf('retired:bool');
 const REPLACES = fieldsOf('replaces');
 
 const texts = (value: unknown): readonly (string | null)[] => value as (string | null)[];
+/** `= any`: a value that comes twice finds its row once. */
+const anyOf = (value: unknown): (string | null)[] => [...new Set(texts(value))];
 
 /** The commit point. Its clauses are guards: what is missing in the text is missing in what it does. */
 function decide(text: string): (session: Session, wire: WireStatement) => Answer {
@@ -101,7 +103,7 @@ function abort(session: Session, { values: [by, ids, epochs] }: WireStatement): 
 
 function decisions(session: Session, { values: [ids] }: WireStatement): Answer {
   const data = session.server.dataOf(session);
-  const rows = texts(ids).flatMap((id) => {
+  const rows = anyOf(ids).flatMap((id) => {
     const found = data.decisions.get(id ?? '');
     if (found === undefined) return [];
     const { transactionId, outcome, decidedBy, label, branches } = found;
@@ -175,7 +177,7 @@ function heartbeat(session: Session, { values: [epochValue] }: WireStatement): A
 function epochs(session: Session, { values: [wanted] }: WireStatement): Answer {
   const { server } = session;
   const data = server.dataOf(session);
-  const rows = texts(wanted).flatMap((epoch) => {
+  const rows = anyOf(wanted).flatMap((epoch) => {
     const row = data.coordinators.get(epoch ?? '');
     if (row === undefined) return [];
     const sessionGone = row.guarded && (session.onStandby || !server.advisory.has(epoch ?? ''));

@@ -352,8 +352,10 @@ export class Session {
   #fail(error: ServerError): 'done' {
     this.#waitsSince = 0;
     this.#out.push(errorMessage(error));
-    if (this.status === 'I') this.abort();
-    else if (this.status === 'T') this.status = 'E';
+    const fails = this.status !== 'I';
+    // An error ends the transaction and frees its locks at once; the block is left by a ROLLBACK.
+    if (this.status !== 'E') this.abort();
+    if (fails) this.status = 'E';
     // Everything up to the Sync is skipped.
     this.#index = this.#unit?.statements.length ?? 0;
     return 'done';

@@ -66,6 +66,7 @@ export class CommandSource {
       return random.chance(0.5) ? this.#ofLog(session) : this.#finishOrOdd(session);
     }
     const roll = random.next();
+    if (status === 'E' && roll < 0.3) return plain(session, 'rollback');
     if (roll < 0.35) return this.#work(session);
     if (roll < 0.65) return this.#vote(session);
     if (roll < 0.8) return plain(session, random.pick(['commit', 'rollback']));
@@ -165,7 +166,10 @@ export class CommandSource {
         name: 'status',
         session,
         request: ({ xids }) => [
-          { text: textOf('xact-status'), values: [xids[at % Math.max(1, xids.length)] ?? '99999999'] },
+          {
+            text: textOf('xact-status'),
+            values: [xids[at % Math.max(1, xids.length)] ?? '99999999'],
+          },
         ],
         view: ([row]) => row?.['status'],
       };
@@ -195,7 +199,8 @@ export class CommandSource {
     const other = this.#transaction();
     const key = random.chance(0.2) ? `key ${random.int(40)}` : null;
     const branches = JSON.stringify([
-      { participant: 'p', branch: 1, xid: '7', system: '1', timeline: '1' },
+      // In the order in which jsonb keeps them.
+      { xid: '7', branch: 1, system: '1', timeline: '1', participant: 'p' },
     ]);
     const ids = id === other ? [id] : [id, other];
     const each = <T>(value: T): T[] => ids.map(() => value);
@@ -265,9 +270,13 @@ const all = (rows: Rows): unknown => rows;
 const sorted = (rows: Rows): unknown => rows.map((row) => JSON.stringify(row)).sort();
 const idsView = (rows: Rows): unknown => rows.map((row) => row['transaction_id']).sort();
 const epochsView = (rows: Rows): unknown =>
-  rows.map(({ epoch, name, retired, session_gone: gone }) => ({ epoch, name, retired, gone }));
+  rows
+    .map(({ epoch, name, retired, session_gone: gone }) =>
+      JSON.stringify({ epoch, name, retired, gone }),
+    )
+    .sort();
 const decisionsView = (rows: Rows): unknown =>
-  rows.map(({ decided_at: _, ...row }) => JSON.stringify(row)).sort();
+  rows.map((row) => JSON.stringify({ ...row, decided_at: undefined })).sort();
 
 /** The transaction id that a vote has told, if it got that far. */
 export function xidOf({ steps }: Outcome): string | undefined {
