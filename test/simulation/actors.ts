@@ -92,6 +92,11 @@ export class CoordinatorActor {
     });
   }
 
+  /** Transactions that begin when there is a manager. */
+  get queued(): number {
+    return this.working ? this.#waiting.length : 0;
+  }
+
   /** A program that never got its manager has nothing to show. */
   get working(): boolean {
     return this.process.alive && !this.closed;

@@ -28,6 +28,7 @@ export interface ScheduleOptions {
   readonly keepTrace?: boolean;
   /** Called between the phases, for planted violations. */
   readonly beforeJudgement?: (world: World) => void;
+  readonly beforeLiveness?: (world: World) => void;
 }
 
 const INSTALLATION = 'c0ffee123456';
@@ -156,6 +157,7 @@ class Schedule {
       return;
     this.#nemesis.heal();
     this.#reviveRecovery();
+    this.#options.beforeLiveness?.(this.#world);
     if (!this.#live()) return;
     if (this.#plan.probes) {
       this.#probe();
@@ -180,7 +182,11 @@ class Schedule {
   }
 
   #atRest(): boolean {
-    return this.#unanswered().length === 0 && this.#oracle.inDoubt().length === 0;
+    return (
+      this.#unanswered().length === 0 &&
+      this.#oracle.inDoubt().length === 0 &&
+      this.#world.coordinators.every(({ queued }) => queued === 0)
+    );
   }
 
   /** Liveness: everybody has an answer and nothing is in doubt, within the bound. */

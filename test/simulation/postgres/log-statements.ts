@@ -294,9 +294,9 @@ export const LOG_STATEMENTS: readonly StatementPattern[] = [
   pattern('retire', is(sql.RETIRE_SQL), runs(retire)),
   pattern('is-retired', is(sql.IS_RETIRED_SQL), runs(isRetired)),
   pattern('force-commit', (text) => text.includes(`'commit', 'operator'`), runs((session, { values }) => {
-    const [transactionId = '', epoch = ''] = values.map(String);
+    const [transactionId = '', epoch = '', branches = '[]'] = values.map(String);
     const row = { transactionId, epoch, outcome: 'commit', decidedBy: 'operator' } as const;
-    return { tag: insertDecision(session, { ...row, label: null, branches: '[]' }) ? 'INSERT 0 1' : 'INSERT 0 0' };
+    return { tag: insertDecision(session, { ...row, label: null, branches }) ? 'INSERT 0 1' : 'INSERT 0 0' };
   })),
   pattern('end-epoch', is(sql.END_EPOCH_SQL), runs((session, { values }) =>
     updateCoordinator(session, String(values[0]), (row) => ({ ...row, retired: true })))),

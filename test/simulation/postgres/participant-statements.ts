@@ -34,6 +34,11 @@ const BARRIER = fieldsOf('pg_logical_emit_message');
 const UNLOCK = fieldsOf('pg_advisory_unlock_all');
 const TOUCHED = fieldsOf('touched:int4');
 
+/** As the first 8 digits of a WAL file name. */
+export function timelineText(timeline: number): string {
+  return timeline.toString(16).padStart(8, '0').toUpperCase();
+}
+
 export function startTime(session: Session): string {
   return (1_700_000_000 + session.startedAt / 1000).toFixed(6);
 }
@@ -52,7 +57,7 @@ function facts(session: Session): Row {
     startTime(session),
     bool(onStandby),
     server.systemIdentifier,
-    onStandby ? '' : server.timeline.toString(16).padStart(8, '0').toUpperCase(),
+    onStandby ? '' : timelineText(server.timeline),
     server.databaseOid,
     server.databaseName,
     String(server.startedAt + (onStandby ? 0.5 : 0)),
