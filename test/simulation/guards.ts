@@ -230,8 +230,20 @@ export const GUARDS: readonly Guard[] = [
     patches: [
       without(
         FINISHER,
-        `if (decision === 'abort' && request.absentMeansAborted === true) return { kind: 'done' };`,
-        `return { kind: 'done' };`,
+        `const { decision, evidence } = request;`,
+        `const { decision, evidence } = request;
+         return { kind: 'done' };`,
+      ),
+    ],
+  },
+  {
+    name: 'who says that a branch to be aborted is gone',
+    invariant: 9,
+    patches: [
+      without(
+        FINISHER,
+        `const isThere = told !== undefined && isSameDatabase(told, evidence.server);`,
+        `const isThere = true;`,
       ),
     ],
   },
@@ -241,8 +253,8 @@ export const GUARDS: readonly Guard[] = [
     patches: [
       without(
         FINISHER,
-        `if (server === undefined || !isSameDatabase(server, evidence.server)) {`,
-        `if (server === undefined) {`,
+        `if (server === undefined || !isSameDatabase(server, evidence.server)) return`,
+        `if (server === undefined) return`,
       ),
     ],
   },

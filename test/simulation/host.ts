@@ -96,7 +96,7 @@ function replacePg(replace: Replace, network: Network): void {
   }
   class SimulatedPool extends RealPool {
     constructor(config?: pg.PoolConfig) {
-      super({ ...config, Client: SimulatedClient } as pg.PoolConfig);
+      super({ ...config, Client: SimulatedClient });
     }
   }
   replace(pg, 'Client', SimulatedClient);
