@@ -40,7 +40,6 @@ export interface DecidedBranch {
   readonly branch: number;
   readonly xid: string;
   readonly timeline: string;
-  readonly decidedAgoMs: number;
 }
 
 export interface Housekeeping {
@@ -82,6 +81,8 @@ export interface DaemonLog {
     readonly participant: string;
     readonly server: ServerIdentity;
     readonly before: string | undefined;
+    /** No transaction is looked at that began earlier than so long ago. */
+    readonly withinMs: number;
   }): Promise<readonly DecidedBranch[]>;
   noteListings(notes: readonly ListingNote[]): Promise<void>;
   keepHouse(retentionDays: number): Promise<Housekeeping>;

@@ -44,9 +44,8 @@ interface LeaseRow {
   readonly remaining_ms: string;
 }
 
-interface DecidedRow extends Omit<DecidedBranch, 'transactionId' | 'decidedAgoMs'> {
+interface DecidedRow extends Omit<DecidedBranch, 'transactionId'> {
   readonly transaction_id: string;
-  readonly decided_ago_ms: string;
 }
 
 export class PostgresDaemonLog implements DaemonLog {
@@ -56,6 +55,8 @@ export class PostgresDaemonLog implements DaemonLog {
    * synchronous standby would stop all recovery. */
   readonly #leases: DedicatedConnection;
   readonly #listener: DedicatedConnection;
+  /** For what may read much: nothing else waits behind it. */
+  readonly #checks: DedicatedConnection;
   readonly #closing = new AbortController();
   #listening: Promise<void> = Promise.resolve();
   #onNotification: (payload: string | undefined) => void = () => undefined;
@@ -69,6 +70,7 @@ export class PostgresDaemonLog implements DaemonLog {
       onConnect: setUpSession,
     };
     this.#work = new DedicatedConnection(connection);
+    this.#checks = new DedicatedConnection(connection);
     this.#leases = new DedicatedConnection({
       ...connection,
       onConnect: async (run) => {
@@ -141,20 +143,18 @@ export class PostgresDaemonLog implements DaemonLog {
     participant,
     server,
     before,
+    withinMs,
   }: {
     readonly participant: string;
     readonly server: ServerIdentity;
     readonly before: string | undefined;
+    readonly withinMs: number;
   }): Promise<readonly DecidedBranch[]> {
-    const { rows } = await this.#work.run<DecidedRow>({
+    const { rows } = await this.#checks.run<DecidedRow>({
       text: sql.DECIDED_ELSEWHERE_SQL,
-      values: [before ?? null, server.systemIdentifier, server.timeline, participant],
+      values: [before ?? null, server.systemIdentifier, server.timeline, participant, withinMs],
     });
-    return rows.map(({ transaction_id, decided_ago_ms, ...row }) => ({
-      ...row,
-      transactionId: transaction_id,
-      decidedAgoMs: Number(decided_ago_ms),
-    }));
+    return rows.map(({ transaction_id, ...row }) => ({ ...row, transactionId: transaction_id }));
   }
 
   async noteListings(notes: readonly ListingNote[]): Promise<void> {
@@ -177,18 +177,15 @@ export class PostgresDaemonLog implements DaemonLog {
       text: sql.MAKE_PARTITIONS_AHEAD_SQL,
       values: [DAYS_AHEAD],
     });
-    const { rows } = await this.#work.run<{ dropped: string[]; held_by: string | null }>({
-      text: sql.DROP_PARTITIONS_SQL,
-      values: [retentionDays],
-    });
+    const { dropped, heldBy } = await this.#dropOldDays(retentionDays);
     const forgottenKeys = await this.#inBites(sql.FORGET_KEYS_SQL);
     const forgottenEpochs = await this.#inBites(sql.FORGET_EPOCHS_SQL);
     const horizon = await this.#work.run<{ forgotten_before_ms: string }>({ text: HORIZON_SQL });
     const horizonMs = horizon.rows[0]?.forgotten_before_ms;
     return {
       made: made.rows.map(({ name }) => name),
-      dropped: rows[0]?.dropped ?? [],
-      heldBy: rows[0]?.held_by ?? undefined,
+      dropped,
+      heldBy,
       forgottenEpochs,
       forgottenKeys,
       forgottenBefore: horizonMs === undefined ? undefined : new Date(Number(horizonMs)),
@@ -222,7 +219,9 @@ export class PostgresDaemonLog implements DaemonLog {
 
   async close(): Promise<void> {
     this.#closing.abort(new Error('the daemon stops'));
-    await Promise.all([this.#work, this.#leases, this.#listener].map((one) => one.close()));
+    await Promise.all(
+      [this.#work, this.#checks, this.#leases, this.#listener].map((one) => one.close()),
+    );
     await this.#listening;
   }
 
@@ -244,6 +243,24 @@ export class PostgresDaemonLog implements DaemonLog {
       if (now !== mode) onMode(now, works ? 'notifications arrive' : reason);
       mode = now;
       await this.#runtime.sleep(PROBE_EVERY_MS, signal).catch(() => undefined);
+    }
+  }
+
+  /** One day at a time: each locks the register for a moment of its own. */
+  async #dropOldDays(
+    retentionDays: number,
+  ): Promise<{ dropped: string[]; heldBy: string | undefined }> {
+    const dropped: string[] = [];
+    for (;;) {
+      const { rows } = await this.#work.run<{ dropped: string | null; held_by: string | null }>({
+        text: sql.DROP_OLDEST_DAY_SQL,
+        values: [retentionDays, Date.now()],
+      });
+      const day = rows[0]?.dropped;
+      if (day === null || day === undefined) {
+        return { dropped, heldBy: rows[0]?.held_by ?? undefined };
+      }
+      dropped.push(day);
     }
   }
 

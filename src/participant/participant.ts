@@ -93,6 +93,9 @@ export interface PreparedBranch {
   readonly ownedByOther: boolean;
 }
 
+/** `never-issued` is an answer; `too-old` is none: the server has forgotten the fate of the id. */
+export type FateHere = 'committed' | 'aborted' | 'in progress' | 'never-issued' | 'too-old';
+
 /** What one participant holds in doubt. */
 export type InDoubtListing =
   | {
@@ -133,10 +136,10 @@ export interface Participant {
    */
   xactStatus(evidence: Pick<BranchEvidence, 'xid' | 'checkpoint' | 'server'>): Promise<XactStatus>;
   /**
-   * What this server says of an id, whatever history the id is from. Rejects when it does not answer, or is a
-   * standby.
+   * What the server that answers says of an id, whatever history the id is from. Rejects when it does not answer,
+   * or is a standby.
    */
-  fateHere(xid: string): Promise<XactStatus>;
+  fateHere(xid: string): Promise<{ readonly server: ServerIdentity; readonly fate: FateHere }>;
   /** Rejects when the server does not answer. */
   listInDoubt(): Promise<InDoubtListing>;
   close(): Promise<void>;

@@ -15,6 +15,7 @@ import { finishBranch } from './finisher.ts';
 import type {
   Branch,
   BranchSpec,
+  FateHere,
   FinishRequest,
   InDoubtListing,
   Participant,
@@ -59,6 +60,8 @@ const COMMAND_TIMEOUT_MS = 10_000;
 const TERMINATE_TIMEOUT_MS = 3_000;
 /** Time for clients to come back and end, before they are cut off. */
 const POOL_END_TIMEOUT_MS = 2_000;
+/** How often recovery makes sure that the log has registered no other server. */
+const REGISTER_EVERY_MS = 60_000;
 /** More unusable idle clients in a row than this mean that the pool is broken. */
 const CHECKOUTS_MAX = 20;
 
@@ -72,6 +75,7 @@ export class PostgresParticipant implements Participant, BranchHost {
   /** Facts of the sessions in the pool, asked once for each. */
   readonly #facts = new WeakMap<PoolClientLike, ServerFacts>();
   #registered: ServerIdentity | undefined;
+  #registerAgainMs = 0;
   #registering: Promise<ServerIdentity> | undefined;
 
   constructor(options: PostgresParticipantOptions) {
@@ -142,10 +146,23 @@ export class PostgresParticipant implements Participant, BranchHost {
     return answer.status;
   }
 
-  async fateHere(xid: string): Promise<XactStatus> {
-    const { server, status } = await this.#askXactStatus(xid);
-    if (server === undefined) throw new Error(`participant "${this.name}" answers as a standby`);
-    return status;
+  async fateHere(xid: string): Promise<{ server: ServerIdentity; fate: FateHere }> {
+    const standby = new Error(`participant "${this.name}" answers as a standby`);
+    try {
+      const { rows } = await this.#connections.run<XactRow>({
+        text: XACT_STATUS_SQL,
+        values: [xid],
+      });
+      const { inRecovery, server } = this.#onlyRow(rows);
+      if (inRecovery) throw standby;
+      const status = rows[0]?.status ?? 'too-old';
+      return { server, fate: status === 'no-information' ? 'too-old' : status };
+    } catch (error) {
+      if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
+      const { inRecovery, server } = await this.#factsBesidePool();
+      if (inRecovery) throw standby;
+      return { server, fate: 'never-issued' };
+    }
   }
 
   async listInDoubt(): Promise<InDoubtListing> {
@@ -263,6 +280,7 @@ export class PostgresParticipant implements Participant, BranchHost {
   async #register(facts: ServerFacts): Promise<ServerIdentity> {
     await this.#options.register(facts);
     this.#registered = facts.server;
+    this.#registerAgainMs = this.runtime.now() + REGISTER_EVERY_MS;
     return facts.server;
   }
 
@@ -270,12 +288,24 @@ export class PostgresParticipant implements Participant, BranchHost {
   async #isAccepted(facts: ServerFacts): Promise<boolean> {
     try {
       if (this.#registered === undefined) await this.#verify(facts);
-      if (this.#isRegistered(facts.server)) return true;
-      if (this.#options.followRegister) await this.#register(facts);
-      return this.#options.followRegister;
+      const isSame = this.#isRegistered(facts.server);
+      if (!this.#options.followRegister) return isSame;
+      const isDue = !isSame || this.runtime.now() >= this.#registerAgainMs;
+      if (isDue) await this.#registerAgain(facts, isSame);
+      return true;
     } catch (error) {
       this.#connections.renew();
       throw error;
+    }
+  }
+
+  /** A program may have registered another server meanwhile: then this one is left alone. */
+  async #registerAgain(facts: ServerFacts, isSame: boolean): Promise<void> {
+    try {
+      await this.#register(facts);
+    } catch (error) {
+      // The log does not answer: what it said last counts.
+      if (!isSame || error instanceof ConfigError) throw error;
     }
   }
 
@@ -326,14 +356,16 @@ export class PostgresParticipant implements Participant, BranchHost {
       if (status === 'committed') await this.#proveDurable();
       return { server, status, checkpoint: rows[0]?.checkpoint };
     } catch (error) {
-      // 22023: this server never issued that xid, so it is not the one that did, or lost it.
-      if (sqlstateOf(error) !== '22023') throw error;
+      if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
       const facts = await this.#factsBesidePool();
       const server = facts.inRecovery ? undefined : facts.server;
       return { server, status: 'no-information', checkpoint: undefined };
     }
   }
 }
+
+/** 22023: this server never issued that xid, so it is not the one that did, or lost it. */
+const NEVER_ISSUED = '22023';
 
 interface XactRow extends ServerFactsRow {
   readonly status: XactStatus | null;

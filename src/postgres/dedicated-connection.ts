@@ -56,6 +56,7 @@ export class DedicatedConnection {
   #session: Promise<Session> | undefined;
   #pending = 0;
   #closed = false;
+  #opening: pg.Client | undefined;
   /** Backend whose reply did not come in time: it may hang there, and is ended with the next session. */
   #stale: number | undefined;
 
@@ -115,6 +116,8 @@ export class DedicatedConnection {
   /** Ends the session. Commands in flight fail. Later commands fail. */
   async close(): Promise<void> {
     this.#closed = true;
+    // One that is still being made is not waited for: its server may not answer.
+    if (this.#opening !== undefined) destroyClient(this.#opening);
     const session = this.#session;
     this.#session = undefined;
     if (session === undefined) return;
@@ -156,6 +159,7 @@ export class DedicatedConnection {
     }
     const opened = (async () => {
       try {
+        this.#opening = client;
         await client.connect();
         await onConnect?.((command) => this.#submit(session, command));
         await this.#endStale(session);
@@ -164,6 +168,8 @@ export class DedicatedConnection {
         forget();
         destroyClient(client);
         throw error;
+      } finally {
+        if (this.#opening === client) this.#opening = undefined;
       }
     })();
     return opened;

@@ -40,7 +40,10 @@ export interface DaemonOptions {
 
 /** A branch in hand has this long to be finished when the daemon stops: longer than any command takes. */
 const STOP_PATIENCE_MS = 15_000;
-const LEASE_PREFIX = 'participant ';
+/** In the names of leases, and in notifications that mean one participant. */
+const PARTICIPANT = 'participant ';
+/** Terms in which a daemon does not ask for a lease that it gave up. */
+const TERMS_LEFT_ALONE = 2;
 
 export class Daemon {
   /** See RecoveryDaemon.whenReady. */
@@ -76,8 +79,7 @@ export class Daemon {
     });
     options.log.listen(
       (payload) => {
-        if (payload === 'lease') this.#leases.wake();
-        else this.#wakeLoops({ afterOutage: false });
+        this.#onNotification(payload ?? '');
       },
       (mode, reason) => {
         this.#wakeMode = mode;
@@ -123,13 +125,13 @@ export class Daemon {
     return new Leases({
       log,
       runtime,
-      names: [HOUSEKEEPING_LEASE, ...participants.map((one) => LEASE_PREFIX + one)],
+      names: [HOUSEKEEPING_LEASE, ...participants.map((one) => PARTICIPANT + one)],
       holder: name,
       holderId,
       leaseMs,
       onChange: (leaseName, { held, term, holder }) => {
-        if (!leaseName.startsWith(LEASE_PREFIX)) return;
-        const participant = leaseName.slice(LEASE_PREFIX.length);
+        if (!leaseName.startsWith(PARTICIPANT)) return;
+        const participant = leaseName.slice(PARTICIPANT.length);
         publish('recovery:lease', { participant, held, term, holder });
         this.#loops.get(participant)?.wake({ afterOutage: true });
         this.#noteReady();
@@ -147,8 +149,8 @@ export class Daemon {
   }
 
   #makeLoop(name: string): ParticipantLoop {
-    const { intervalMs, runtime, publish, recoverer, failovers } = this.#options;
-    const leaseName = LEASE_PREFIX + name;
+    const { intervalMs, leaseMs, runtime, publish, recoverer, failovers } = this.#options;
+    const leaseName = PARTICIPANT + name;
     return new ParticipantLoop({
       name,
       intervalMs,
@@ -156,7 +158,7 @@ export class Daemon {
       publish,
       pass: async (passOptions) => {
         const report = await recoverer.recoverParticipant(name, passOptions);
-        await failovers.look(name, report);
+        failovers.note(name, report, this.#stopping.signal);
         return report;
       },
       isHeld: () => this.#leases.isHeld(leaseName),
@@ -164,7 +166,18 @@ export class Daemon {
       onPass: () => {
         this.#noteReady();
       },
+      onUnreachable: () => {
+        // Another daemon may have a way there. Without one, this goes on where it stopped.
+        this.#leases.leaveAlone(leaseName, TERMS_LEFT_ALONE * leaseMs);
+      },
+      checkError: () => failovers.error(name),
     });
+  }
+
+  #onNotification(payload: string): void {
+    if (payload === 'lease') this.#leases.wake();
+    else if (!payload.startsWith(PARTICIPANT)) this.#wakeLoops({ afterOutage: false });
+    else this.#loops.get(payload.slice(PARTICIPANT.length))?.wake({ afterOutage: false });
   }
 
   #wakeLoops(how: { readonly afterOutage: boolean }): void {

@@ -76,7 +76,7 @@ export class HousekeepingLoop {
       if (lastList === undefined || server === undefined) return [];
       const { systemIdentifier, databaseOid } = server;
       const { oldest } = lastList.report;
-      const ageMs = now - lastList.readAtMs;
+      const ageMs = Math.max(now - lastList.readAtMs, Date.now() - lastList.readAt.getTime());
       return [{ participant, systemIdentifier, databaseOid, oldest, ageMs, timeline }];
     });
     if (notes.length === 0) return;

@@ -193,7 +193,12 @@ describe('roles', () => {
       const server2 = { ...somewhere, systemIdentifier: '2' };
       expect(await daemonLog.listedTimeline(name, server2)).toMatchObject({ timeline: '00000001' });
       expect(
-        await daemonLog.decidedElsewhere({ participant: name, server: server2, before: undefined }),
+        await daemonLog.decidedElsewhere({
+          participant: name,
+          server: server2,
+          before: undefined,
+          withinMs: 60_000,
+        }),
       ).toEqual([]);
       const old = uuidv7({ msecs: Date.now() - 9 * 86_400_000 });
       await server.query(log, 'select pgxa.make_partition(pgxa.moment_of($1))', [old]);
@@ -205,8 +210,9 @@ describe('roles', () => {
   });
 
   it.each([
-    ['pgxa_application', `select pgxa.drop_partitions('7 days')`],
-    ['pgxa_operator', `select pgxa.drop_partitions('7 days')`],
+    ['pgxa_application', `select pgxa.drop_oldest_day('7 days', now())`],
+    ['pgxa_application', 'select pgxa.make_partitions(100)'],
+    ['pgxa_operator', `select pgxa.drop_oldest_day('7 days', now())`],
     ['pgxa_monitor', 'select pgxa.make_partition(now())'],
     ['pgxa_application', `update pgxa.participant set listed_at = now()`],
     ['pgxa_application', `update pgxa.lease set holder = 'me'`],

@@ -30,6 +30,8 @@ export interface Stage {
   readonly lockTimeoutMs: number;
   readonly poolMax: number;
   readonly recoveryIntervalMs: number;
+  /** Programs recover in the background, beside their transactions. */
+  readonly managersRecover: boolean;
 }
 
 const RETRY_MS = 400;
@@ -90,6 +92,11 @@ export class CoordinatorActor {
     });
   }
 
+  /** Transactions that begin when there is a manager. */
+  get queued(): number {
+    return this.working ? this.#waiting.length : 0;
+  }
+
   /** A program that never got its manager has nothing to show. */
   get working(): boolean {
     return this.process.alive && !this.closed;
@@ -101,7 +108,16 @@ export class CoordinatorActor {
       createTransactionManager(configOf(stage, process.name), { runtime: runtimeOf(process) }),
     );
     if (this.closed) await this.manager.close();
+    if (stage.managersRecover) void this.#recoverAgainAndAgain();
     for (const run of this.#waiting.splice(0)) run();
+  }
+
+  async #recoverAgainAndAgain(): Promise<void> {
+    const runtime = runtimeOf(this.process);
+    while (!this.closed) {
+      await this.manager?.recover({ wait: false });
+      await runtime.sleep(this.stage.recoveryIntervalMs);
+    }
   }
 
   run(planned: PlannedTransaction, index: number): void {
@@ -119,8 +135,11 @@ export class CoordinatorActor {
     this.probing = true;
     const repeat = async (): Promise<void> => {
       for (let attempt = 1; attempt <= attempts; attempt += 1) {
-        const told = await this.#run(planned, -1);
+        // Rows that a lost session still holds are not what is asked for.
+        const told = await this.#run({ ...planned, account: planned.account + 10 * attempt }, -1);
         if (told?.answer === 'committed') break;
+        // A coordinator that was retired learns of it with its next heartbeat.
+        await runtimeOf(this.process).sleep(RETRY_MS);
       }
       this.probing = false;
     };

@@ -42,8 +42,8 @@ export async function bundle(
     plugins: [
       {
         name: 'patches',
-        setup: ({ onLoad }) => {
-          onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
+        setup: (building) => {
+          building.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
             const file = relative(join(root, 'src'), path);
             let contents = await readFile(path, 'utf8');
             for (const patch of patches) {

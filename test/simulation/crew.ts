@@ -64,15 +64,20 @@ export function startWorker(script: string): ChildProcess {
 }
 
 export async function ask(child: ChildProcess, work: Work): Promise<Done> {
-  const answer = Promise.race([
-    once(child, 'message'),
-    once(child, 'exit').then(() => {
-      throw new Error(`the worker died in seeds ${work.from} to ${work.from + work.count - 1}`);
-    }),
-  ]);
+  const over = new AbortController();
+  const { signal } = over;
+  const answer = once(child, 'message', { signal });
+  const death = once(child, 'exit', { signal }).then(() => {
+    throw new Error(`the worker died in seeds ${work.from} to ${work.from + work.count - 1}`);
+  });
   child.send(work);
-  const [done] = (await answer) as [Done];
-  return done;
+  try {
+    const [done] = (await Promise.race([answer, death])) as [Done];
+    return done;
+  } finally {
+    over.abort();
+    await Promise.allSettled([answer, death]);
+  }
 }
 
 function add(total: Total, done: Done): void {

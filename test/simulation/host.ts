@@ -22,11 +22,11 @@ export function installHost(network: Network): () => void {
   day += 1;
   const startOfDay = FIRST_DAY + day * DAY_MS;
   const restore: (() => void)[] = [];
-  const replace = <T extends object, K extends keyof T>(owner: T, key: K, value: unknown): void => {
-    const original = owner[key];
-    owner[key] = value as T[K];
+  const replace: Replace = (owner, key, value) => {
+    const original: unknown = Reflect.get(owner, key);
+    Reflect.set(owner, key, value);
     restore.push(() => {
-      owner[key] = original;
+      Reflect.set(owner, key, original);
     });
   };
   replaceTimers(replace);
@@ -45,7 +45,7 @@ export function installHost(network: Network): () => void {
   };
 }
 
-type Replace = <T extends object, K extends keyof T>(owner: T, key: K, value: unknown) => void;
+type Replace = (owner: object, key: string, value: unknown) => void;
 
 function replaceTimers(replace: Replace): void {
   const { setTimeout: realSet, clearTimeout: realClear } = globalThis;
@@ -96,7 +96,7 @@ function replacePg(replace: Replace, network: Network): void {
   }
   class SimulatedPool extends RealPool {
     constructor(config?: pg.PoolConfig) {
-      super({ ...config, Client: SimulatedClient } as pg.PoolConfig);
+      super({ ...config, Client: SimulatedClient });
     }
   }
   replace(pg, 'Client', SimulatedClient);

@@ -4,6 +4,7 @@ import { operate, type CoordinatorActor, type Stage } from './actors.ts';
 import type { SimulatedLink, SimulatedNetwork } from './network.ts';
 import type { Fault, PlannedFault } from './plan.ts';
 import type { Session } from './postgres/session.ts';
+import { timelineText } from './postgres/participant-statements.ts';
 import type { SimulatedServer } from './postgres/server.ts';
 import type { SimulatedProcess } from './process.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -100,9 +101,9 @@ export class Nemesis {
 
   #strike({ what, target }: PlannedFault, struck: Struck): void {
     const other = this.#anyTarget(target);
-    // A third of the faults strike elsewhere than where they were waiting.
+    // Some of the faults strike elsewhere than where they were waiting.
     const { process, server, session, link } =
-      target % 3 === 0 ? { ...struck, ...defined(other) } : struck;
+      target % 6 === 0 ? { ...struck, ...defined(other) } : struck;
     this.fired.push(
       `${this.#world.scheduler.now.toFixed(1)} ${what.do} ${process ?? ''} ${server?.name ?? ''}`,
     );
@@ -136,6 +137,11 @@ export class Nemesis {
       case 'clog':
         if (process !== undefined && server !== undefined) {
           this.#world.network.clog(process, server.name, what.forMs);
+        }
+        return;
+      case 'isolate':
+        for (const one of [this.#world.log, ...this.#world.servers]) {
+          this.#world.network.clog(process ?? '', one.name, what.forMs);
         }
         return;
       case 'duplicate':
@@ -207,7 +213,7 @@ export class Nemesis {
     const { network, servers, log, stage } = this.#world;
     switch (what.do) {
       case 'crash-server':
-        server.crash(what.noticed);
+        server.crash(what.noticed, what.panics);
         this.#later(what.forMs, () => {
           server.restart();
         });
@@ -295,9 +301,9 @@ export class Nemesis {
   }
 
   #callOperator(what: 'resolve' | 'force-commit'): void {
-    const { stage, log, newProcess } = this.#world;
+    const { stage, log } = this.#world;
     if (what === 'resolve') {
-      operate(newProcess('operator'), stage);
+      operate(this.#world.newProcess('operator'), stage);
       return;
     }
     // All of its branches are prepared and its coordinator was retired: that may be decided by hand, in the register.
@@ -316,12 +322,33 @@ export class Nemesis {
       const nobody = { process: 'operator', answer: () => undefined, shut: () => undefined };
       const session = log.connect(nobody, false);
       session.receive({
-        statements: [{ text: FORCE_COMMIT, values: [told.id, parsed.epoch], name: undefined }],
+        statements: [
+          {
+            text: FORCE_COMMIT,
+            values: [told.id, parsed.epoch, this.#evidenceOf(told.id)],
+            name: undefined,
+          },
+        ],
         simple: false,
       });
       session.clientGone();
       return;
     }
+  }
+
+  /** Without it, a branch that another finisher was faster with would be recorded as a hazard. */
+  #evidenceOf(transactionId: string): string {
+    const branches = this.#world.servers.flatMap((server) =>
+      [...server.prepared()].flatMap(({ gid, xact }) => {
+        const parsed = parseGid(gid);
+        if (parsed?.transactionId !== transactionId) return [];
+        const { branch } = parsed;
+        const { name: participant, systemIdentifier: system } = server;
+        const timeline = timelineText(server.timeline);
+        return [{ participant, branch, xid: String(xact.xid), system, timeline }];
+      }),
+    );
+    return JSON.stringify(branches);
   }
 
   /** Against the register, and against all advice. */
@@ -339,8 +366,8 @@ export class Nemesis {
 
 /** What an operator's tool writes to decide commit. */
 export const FORCE_COMMIT = `
-  insert into pgxa.decision (transaction_id, epoch, outcome, decided_by)
-  values ($1, $2, 'commit', 'operator') on conflict (transaction_id) do nothing`;
+  insert into pgxa.decision (transaction_id, epoch, outcome, decided_by, branches)
+  values ($1, $2, 'commit', 'operator', $3) on conflict (transaction_id) do nothing`;
 
 function defined(struck: Struck): Partial<Struck> {
   return Object.fromEntries(Object.entries(struck).filter(([, value]) => value !== undefined));

@@ -67,9 +67,10 @@ export class Oracle {
   }
 
   /** Invariant 9: these stay, whatever happens. */
-  plantCanaries(): void {
+  plantCanaries(epoch: string): void {
     for (const server of this.participants.values()) {
-      const gids = canariesOf(this.installation);
+      if (!server.up || this.#canaries.has(server)) continue;
+      const gids = canariesOf(this.installation, epoch);
       for (const gid of gids) server.plant(gid);
       this.#canaries.set(server, new Set(gids));
     }
@@ -168,8 +169,9 @@ export class Oracle {
     for (const name of told.writes) {
       if (pending.includes(name)) continue;
       const server = this.participants.get(name);
-      const there = server?.data.markers.has(told.id) === true || server?.up !== true;
-      if (there || this.#wasThere(told.id, name)) continue;
+      if (server?.up !== true || this.#wasThere(told.id, name)) continue;
+      const at = server.wal.findIndex((record) => isCommit(record) && idOf(record) === told.id);
+      if (at !== -1 && at < server.durable) continue;
       this.violated('not-yet-committed', `${told.id} is told as committed on ${name}, and is not`);
     }
   }
@@ -266,13 +268,17 @@ export class Oracle {
   }
 }
 
+function isCommit({ kind }: WalRecord): boolean {
+  return kind === 'commit' || kind === 'commit-prepared';
+}
+
 function idOf(record: WalRecord): string | undefined {
   return record.xact.transactionId;
 }
 
-/** Names that are almost ours. */
-function canariesOf(installation: string): string[] {
-  const rest = `${'0'.repeat(16)}_${'0'.repeat(32)}_1`;
+/** Names that are almost ours, as the epoch of a coordinator that will retire would have them. */
+function canariesOf(installation: string, epoch: string): string[] {
+  const rest = `${epoch}_${'0'.repeat(32)}_1`;
   const other = installation.replace(/^./, (digit) => (digit === 'a' ? 'b' : 'a'));
   return [
     `pgxa_${other}_${rest}`,

@@ -27,13 +27,21 @@ export type Fault =
   | { readonly do: 'kill'; readonly noticed: boolean; readonly backAfterMs: number | undefined }
   | { readonly do: 'freeze'; readonly forMs: number }
   | { readonly do: 'close-manager' }
-  | { readonly do: 'crash-server'; readonly forMs: number; readonly noticed: boolean }
+  /** `panics`: whoever commits is told an error, although its commit may stand. */
+  | {
+      readonly do: 'crash-server';
+      readonly forMs: number;
+      readonly noticed: boolean;
+      readonly panics: boolean;
+    }
   | { readonly do: 'fail-over'; readonly noticed: boolean }
   | { readonly do: 'pause-server'; readonly forMs: number }
   | { readonly do: 'pause-backend'; readonly forMs: number }
   | { readonly do: 'terminate-backend' }
   | { readonly do: 'cut'; readonly how: Cut }
   | { readonly do: 'clog'; readonly forMs: number }
+  /** One process is cut off from all servers: what was sent comes late. */
+  | { readonly do: 'isolate'; readonly forMs: number }
   | { readonly do: 'detach-standby'; readonly cancelAfterMs: number; readonly forMs: number }
   | { readonly do: 'land-on-standby'; readonly forMs: number }
   | { readonly do: 'detour'; readonly forMs: number }
@@ -58,6 +66,7 @@ export interface Plan {
   readonly logReplication: 'none' | 'sync';
   /** After all is healed every manager has to commit once more. */
   readonly probes: boolean;
+  readonly managersRecover: boolean;
   readonly poolMax: number;
   readonly maxPrepared: number;
   readonly hidesWarnings: boolean;
@@ -80,7 +89,11 @@ export interface Omission {
   readonly faults: readonly number[];
 }
 
-const WRITES = ['prepare', 'decide', 'settle', 'finish', 'commit', 'retire', 'barrier'] as const;
+/** Repeated are those around which the protocol turns. */
+const WRITES = [
+  ...['prepare', 'prepare', 'prepare', 'decide', 'decide', 'decide', 'finish', 'finish'],
+  ...['settle', 'commit', 'retire', 'barrier'],
+];
 const READS = ['decisions', 'list', 'epochs', 'xact-status', 'gone', 'terminate'] as const;
 const OTHERS = [
   'insert',
@@ -95,7 +108,7 @@ const OTHERS = [
 export function drawPlan(seed: number, omission?: Omission): Plan {
   const random = new Random(seed);
   const participants = random.chance(0.75) ? 2 : 3;
-  const coordinators = random.pick([1, 2, 2, 3]);
+  const coordinators = random.pick([1, 1, 2, 2, 3]);
   const replication = random.pick<Replication>(['none', 'none', 'async', 'sync']);
   const logReplication = random.pick<'none' | 'sync'>(['none', 'none', 'sync']);
   const calm = random.chance(0.04);
@@ -110,10 +123,11 @@ export function drawPlan(seed: number, omission?: Omission): Plan {
     replication,
     logReplication,
     probes: random.chance(0.3),
+    managersRecover: random.chance(0.15),
     poolMax: 2 + random.int(3),
     maxPrepared: random.chance(0.1) ? 3 : 16,
     hidesWarnings: random.chance(0.2),
-    heartbeatLimitMs: random.pick([1_000, 3_000, 6_000]),
+    heartbeatLimitMs: random.pick([1_000, 4_000, 8_000]),
     lockTimeoutMs: random.pick([300, 1_000, 5_000]),
     recoveryIntervalMs: random.pick([300, 1_000, 1_000]),
     patientRecoverer: random.chance(0.3),
@@ -168,26 +182,31 @@ function drawFaults(random: Random, replicas: Replicas, safetyMs: number): Plann
   const kinds = FAULTS.filter(({ needs }) => needs === undefined || needs(replicas));
   const swarm = kinds.filter(({ often }) => random.chance(often));
   const chosen = swarm.length === 0 ? [random.pick(kinds)] : swarm;
-  const count = 1 + random.int(random.chance(0.3) ? 9 : 4);
+  const count = 1 + random.int(random.chance(0.4) ? 10 : 5);
   const triggers = random.pick([0, 0.5, 0.9, 1]);
-  return Array.from({ length: count }, () => ({
-    when: random.chance(triggers) ? drawTrigger(random) : { atMs: random.next() * safetyMs },
-    target: random.int(1_000),
-    what: random.pick(chosen).draw(random),
-  }));
+  return Array.from({ length: count }, () => {
+    const when = random.chance(triggers) ? drawTrigger(random) : { atMs: random.next() * safetyMs };
+    const target = random.int(1_000);
+    const what = random.pick(chosen).draw(random);
+    const forces = what.do === 'operator' && what.what === 'force-commit';
+    return { when: forces ? AFTER_RETIREMENT : when, target, what };
+  });
 }
 
 function drawTrigger(random: Random): Moment {
   const group = random.next();
   if (group < 0.65) {
     const phase = random.pick(['sent', 'arrived', 'written', 'flushed', 'answered'] as const);
-    return { kind: random.pick(WRITES), phase, nth: 1 + random.int(6) };
+    return { kind: random.pick(WRITES), phase, nth: 1 + random.int(random.pick([1, 3, 6])) };
   }
   const phase = random.pick(['sent', 'arrived', 'answered'] as const);
   return group < 0.85
     ? { kind: random.pick(READS), phase, nth: 1 + random.int(8) }
     : { kind: random.pick(OTHERS), phase, nth: 1 + random.int(5) };
 }
+
+/** Before recovery, which has just retired the coordinator, wins the abort. */
+const AFTER_RETIREMENT: Moment = { kind: 'retire', phase: 'answered', nth: 1 };
 
 interface FaultKind {
   readonly often: number;
@@ -223,6 +242,7 @@ const FAULTS: readonly FaultKind[] = [
       do: 'crash-server',
       forMs: random.pick([50, 300, 2_000, 5_000]) * (0.5 + random.next()),
       noticed: random.chance(0.7),
+      panics: random.chance(0.3),
     }),
   },
   {
@@ -238,6 +258,7 @@ const FAULTS: readonly FaultKind[] = [
     draw: (random) => ({ do: 'cut', how: random.pick<Cut>(['reset', 'reply-lost', 'silence']) }),
   },
   { often: 0.35, draw: (random) => ({ do: 'clog', forMs: duration(random) }) },
+  { often: 0.25, draw: (random) => ({ do: 'isolate', forMs: duration(random) }) },
   {
     often: 0.5,
     needs: hasSync,

@@ -17,6 +17,16 @@ export function runningProcess(): SimulatedProcess | undefined {
   return current;
 }
 
+function enter(process: SimulatedProcess, run: () => void): void {
+  current = process;
+  try {
+    run();
+    tick();
+  } finally {
+    current = undefined;
+  }
+}
+
 /** A timer that looks like one of Node's. */
 export interface SimulatedTimer {
   unref(): SimulatedTimer;
@@ -62,13 +72,7 @@ export class SimulatedProcess {
       return;
     }
     if (current !== undefined) throw new Error(`${this.name} is run from within ${current.name}`);
-    current = this as SimulatedProcess;
-    try {
-      run();
-      tick();
-    } finally {
-      current = undefined;
-    }
+    enter(this, run);
   }
 
   /** SIGKILL (`noticed`: the machine goes on and closes its sockets), or the loss of the machine. */

@@ -28,6 +28,7 @@ export interface ScheduleOptions {
   readonly keepTrace?: boolean;
   /** Called between the phases, for planted violations. */
   readonly beforeJudgement?: (world: World) => void;
+  readonly beforeLiveness?: (world: World) => void;
 }
 
 const INSTALLATION = 'c0ffee123456';
@@ -91,7 +92,6 @@ class Schedule {
     });
     const participants = new Map(servers.map((server) => [server.name, server]));
     this.#oracle = new Oracle(log, participants, INSTALLATION);
-    this.#oracle.plantCanaries();
     const { heartbeatLimitMs, lockTimeoutMs, poolMax, recoveryIntervalMs } = plan;
     const stage: Stage = {
       oracle: this.#oracle,
@@ -100,6 +100,7 @@ class Schedule {
       lockTimeoutMs,
       poolMax,
       recoveryIntervalMs,
+      managersRecover: plan.managersRecover,
     };
     const world: World = {
       scheduler: this.#scheduler,
@@ -156,6 +157,7 @@ class Schedule {
       return;
     this.#nemesis.heal();
     this.#reviveRecovery();
+    this.#options.beforeLiveness?.(this.#world);
     if (!this.#live()) return;
     if (this.#plan.probes) {
       this.#probe();
@@ -180,7 +182,11 @@ class Schedule {
   }
 
   #atRest(): boolean {
-    return this.#unanswered().length === 0 && this.#oracle.inDoubt().length === 0;
+    return (
+      this.#unanswered().length === 0 &&
+      this.#oracle.inDoubt().length === 0 &&
+      this.#world.coordinators.every(({ queued }) => queued === 0)
+    );
   }
 
   /** Liveness: everybody has an answer and nothing is in doubt, within the bound. */
@@ -297,16 +303,16 @@ class Schedule {
   /** False when the time is over, or something is already broken. */
   #until(reached: () => boolean, patienceMs: number): boolean {
     const { now } = this.#scheduler;
-    let due = false;
+    const watched = { due: false };
     const watch = (): void => {
-      due = true;
+      watched.due = true;
       this.#scheduler.after(POLL_MS, watch);
     };
     this.#scheduler.after(0, watch);
     for (;;) {
       if (this.#oracle.violations.length > 0) return false;
-      if (due) {
-        due = false;
+      if (watched.due) {
+        watched.due = false;
         if (reached()) break;
         if (this.#scheduler.now - now > patienceMs) return false;
       }
@@ -383,6 +389,12 @@ class Schedule {
         },
         finishing: (server, session, gid, decision) => {
           this.#oracle.finishing(server, session, gid, decision);
+        },
+        registering: (epoch) => {
+          this.#oracle.plantCanaries(epoch);
+        },
+        decidedLate: (epoch) => {
+          this.#oracle.violated('decided-after-retirement', `epoch ${epoch}`);
         },
         deciding: (session, transactionId, outcome, branches) => {
           this.#oracle.deciding(session, transactionId, outcome, branches);

@@ -18,6 +18,8 @@ const RETIRED = fieldsOf('retired:bool');
 const REPLACES = fieldsOf('replaces');
 
 const texts = (value: unknown): readonly (string | null)[] => value as (string | null)[];
+/** `= any`: a value that comes twice finds its row once. */
+const anyOf = (value: unknown): (string | null)[] => [...new Set(texts(value))];
 
 /** The commit point. Its clauses are guards: what is missing in the text is missing in what it does. */
 function decide(text: string): (session: Session, wire: WireStatement) => Answer {
@@ -62,6 +64,10 @@ function insertDecision(session: Session, row: DecisionData): boolean {
   session.assignXid();
   server.observer.deciding(session, row.transactionId, row.outcome, row.branches);
   session.change((data) => {
+    const late = data.coordinators.get(row.epoch)?.retired === true;
+    if (late && row.decidedBy === 'coordinator' && row.outcome === 'commit') {
+      server.observer.decidedLate(row.epoch);
+    }
     data.decisions.set(row.transactionId, row);
   });
   return true;
@@ -97,7 +103,7 @@ function abort(session: Session, { values: [by, ids, epochs] }: WireStatement): 
 
 function decisions(session: Session, { values: [ids] }: WireStatement): Answer {
   const data = session.server.dataOf(session);
-  const rows = texts(ids).flatMap((id) => {
+  const rows = anyOf(ids).flatMap((id) => {
     const found = data.decisions.get(id ?? '');
     if (found === undefined) return [];
     const { transactionId, outcome, decidedBy, label, branches } = found;
@@ -124,6 +130,7 @@ function registerCoordinator(
   if (session.server.data.coordinators.has(epoch)) throw new ServerError('23505', 'duplicate key');
   session.assignXid();
   const heartbeatAt = session.server.now;
+  session.server.observer.registering(epoch);
   session.change((data) => {
     data.coordinators.set(epoch, {
       name: String(name),
@@ -170,7 +177,7 @@ function heartbeat(session: Session, { values: [epochValue] }: WireStatement): A
 function epochs(session: Session, { values: [wanted] }: WireStatement): Answer {
   const { server } = session;
   const data = server.dataOf(session);
-  const rows = texts(wanted).flatMap((epoch) => {
+  const rows = anyOf(wanted).flatMap((epoch) => {
     const row = data.coordinators.get(epoch ?? '');
     if (row === undefined) return [];
     const sessionGone = row.guarded && (session.onStandby || !server.advisory.has(epoch ?? ''));
@@ -196,7 +203,7 @@ function retire(session: Session, { values }: WireStatement): Answer {
   const row = server.data.coordinators.get(epoch);
   if (row === undefined || row.retired) return { tag: 'UPDATE 0' };
   const ageMs = server.now - row.heartbeatAt;
-  const free = !server.advisory.has(epoch);
+  const free = (server.advisory.get(epoch) ?? session) === session;
   const over = ageMs > Number(limitMs) || (row.guarded && ageMs > Number(goneMs) && free);
   if (!over) return { tag: 'UPDATE 0' };
   session.lock(`coordinator:${epoch}`, 'update');
@@ -289,9 +296,9 @@ export const LOG_STATEMENTS: readonly StatementPattern[] = [
   pattern('retire', is(sql.RETIRE_SQL), runs(retire)),
   pattern('is-retired', is(sql.IS_RETIRED_SQL), runs(isRetired)),
   pattern('force-commit', (text) => text.includes(`'commit', 'operator'`), runs((session, { values }) => {
-    const [transactionId = '', epoch = ''] = values.map(String);
+    const [transactionId = '', epoch = '', branches = '[]'] = values.map(String);
     const row = { transactionId, epoch, outcome: 'commit', decidedBy: 'operator' } as const;
-    return { tag: insertDecision(session, { ...row, label: null, branches: '[]' }) ? 'INSERT 0 1' : 'INSERT 0 0' };
+    return { tag: insertDecision(session, { ...row, label: null, branches }) ? 'INSERT 0 1' : 'INSERT 0 0' };
   })),
   pattern('end-epoch', is(sql.END_EPOCH_SQL), runs((session, { values }) =>
     updateCoordinator(session, String(values[0]), (row) => ({ ...row, retired: true })))),

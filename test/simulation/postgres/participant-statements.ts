@@ -34,6 +34,11 @@ const BARRIER = fieldsOf('pg_logical_emit_message');
 const UNLOCK = fieldsOf('pg_advisory_unlock_all');
 const TOUCHED = fieldsOf('touched:int4');
 
+/** As the first 8 digits of a WAL file name. */
+export function timelineText(timeline: number): string {
+  return timeline.toString(16).padStart(8, '0').toUpperCase();
+}
+
 export function startTime(session: Session): string {
   return (1_700_000_000 + session.startedAt / 1000).toFixed(6);
 }
@@ -52,7 +57,7 @@ function facts(session: Session): Row {
     startTime(session),
     bool(onStandby),
     server.systemIdentifier,
-    onStandby ? '' : server.timeline.toString(16).padStart(8, '0').toUpperCase(),
+    onStandby ? '' : timelineText(server.timeline),
     server.databaseOid,
     server.databaseName,
     String(server.startedAt + (onStandby ? 0.5 : 0)),
@@ -135,6 +140,17 @@ function look(session: Session, assigns: boolean, showsWarnings: boolean): Answe
   return rowsAnswer(LOOK, [['warning', xid?.toString() ?? null, String(session.pid)]]);
 }
 
+function constraints(session: Session): Answer {
+  if (session.status === 'I') session.warn('25P01');
+  return { tag: 'SET CONSTRAINTS' };
+}
+
+function unlock(session: Session): Answer {
+  const { advisory } = session.server;
+  for (const [key, holder] of advisory) if (holder === session) advisory.delete(key);
+  return rowsAnswer(UNLOCK, [['']]);
+}
+
 function limits(text: string): (session: Session, wire: WireStatement) => Answer {
   const names = [...text.matchAll(/set_config\('(\w+)', \$(\d+), true\)/g)].map(([, name]) => name);
   const fields = fieldsOf(names.map(() => 'set_config').join(' '));
@@ -214,6 +230,13 @@ function touchAccount(session: Session, { values }: WireStatement): Answer {
   return { tag: 'UPDATE 1' };
 }
 
+/** Any error of a statement: for the comparison with real servers. */
+export const FAILING_SQL = 'select 1 / 0';
+
+function fail(): never {
+  throw new ServerError('22012', 'division by zero');
+}
+
 function pattern(
   kind: string,
   matches: (text: string) => boolean,
@@ -247,8 +270,8 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
       return (session) => look(session, assigns, shows);
     },
   ),
-  pattern('constraints', is(CONSTRAINTS_SQL), answers({ tag: 'SET CONSTRAINTS' })),
-  pattern('unlock', is(UNLOCK_SQL), answers(rowsAnswer(UNLOCK, [['']]))),
+  pattern('constraints', is(CONSTRAINTS_SQL), () => constraints),
+  pattern('unlock', is(UNLOCK_SQL), () => unlock),
   pattern(
     'limits',
     (text) => text.startsWith("select set_config('lock_timeout', $1, true)"),
@@ -281,5 +304,6 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
   ),
   pattern('insert', is(INSERT_MARKER), () => insertMarker),
   pattern('touch', is(TOUCH_ACCOUNT), () => touchAccount),
+  pattern('failing', is(FAILING_SQL), () => fail),
   pattern('read', is(READ_ACCOUNT), answers(rowsAnswer(TOUCHED, [['0']]))),
 ];

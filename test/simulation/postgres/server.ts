@@ -39,6 +39,10 @@ export interface ServerObserver {
     gid: string,
     decision: 'commit' | 'abort',
   ): void;
+  /** A coordinator is registered. */
+  registering(epoch: string): void;
+  /** A commit decision of a coordinator has come behind its retirement. */
+  decidedLate(epoch: string): void;
   /** A decision is written (not durable yet). */
   deciding(
     session: Session,
@@ -240,8 +244,9 @@ export class SimulatedServer {
    * kill -9 of the server. What was flushed stays; of what was written and not flushed, a part may have reached
    * the disk. `noticed`: the machine lives, and closes the connections.
    */
-  crash(noticed: boolean): void {
+  crash(noticed: boolean, panics = false): void {
     if (!this.up) return;
+    if (panics) for (const session of this.sessions.values()) session.panic();
     const kept = this.flushed + this.#random.int(this.wal.length - this.flushed + 1);
     this.#stop(noticed);
     this.wal.length = kept;

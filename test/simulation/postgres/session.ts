@@ -112,6 +112,13 @@ export class Session {
     for (const run of held) this.server.later(0, run);
   }
 
+  /** The server dies of this commit, or of another one: it says so, and says nothing about the commit. */
+  panic(): void {
+    if (this.#committing) {
+      this.link.answer([errorMessage(new ServerError('XX000', 'could not write'), 'PANIC')]);
+    }
+  }
+
   /** The server is gone, and this session with it. */
   vanish(noticed: boolean): void {
     this.gone = true;
@@ -300,14 +307,16 @@ export class Session {
       if (!replicated && !this.gone) this.warn(this.#doomed ? '57P01' : '01000');
       endXact(this, end);
       if (this.gone) return;
-      if (!tagFirst) this.#out.push(...messages);
-      this.#index += 1;
-      if (this.#doomed) {
-        // What was gathered is sent with the warning; the tag, which would follow, is not.
-        this.#die();
+      if (this.#doomed && !replicated) {
+        // Its output ends with the warning: the tag does not follow, nor a farewell.
+        this.link.answer(this.#notices());
+        this.end(true);
         return;
       }
-      this.#go();
+      if (!tagFirst) this.#out.push(...messages);
+      this.#index += 1;
+      if (this.#doomed) this.#die();
+      else this.#go();
     });
     return 'waits';
   }
@@ -343,8 +352,10 @@ export class Session {
   #fail(error: ServerError): 'done' {
     this.#waitsSince = 0;
     this.#out.push(errorMessage(error));
-    if (this.status === 'I') this.abort();
-    else if (this.status === 'T') this.status = 'E';
+    const fails = this.status !== 'I';
+    // An error ends the transaction and frees its locks at once; the block is left by a ROLLBACK.
+    if (this.status !== 'E') this.abort();
+    if (fails) this.status = 'E';
     // Everything up to the Sync is skipped.
     this.#index = this.#unit?.statements.length ?? 0;
     return 'done';
@@ -379,7 +390,7 @@ export class Session {
 
   #sayFarewell(sqlstate: string): void {
     const error = new ServerError(sqlstate, 'terminating connection');
-    this.link.answer([...this.#notices(), errorMessage(error, 'FATAL')]);
+    this.link.answer([...this.#out, errorMessage(error, 'FATAL')]);
     this.end(true);
   }
 

@@ -49,6 +49,11 @@ export function statementOf(text: string): Statement {
   return statement;
 }
 
+/** Texts of a kind that were seen so far: what pgxa really sends, also where src does not export it. */
+export function textsOf(kind: string): string[] {
+  return [...known].flatMap(([text, statement]) => (statement.kind === kind ? [text] : []));
+}
+
 /** What accompanies other statements, and does not tell what a unit is for. */
 const ACCOMPANY = ['unlock', 'look', 'constraints', 'probe', 'limits', 'begin'];
 
