@@ -112,7 +112,7 @@ const configSchema = z
     message: 'expected at least one participant',
   });
 
-const daemonSchema = z
+export const daemonSchema = z
   .strictObject({
     name: text(200).min(1),
     decisionLog: logSchema,

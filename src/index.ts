@@ -3,7 +3,8 @@
  *
  * @packageDocumentation
  */
-export { migrateDecisionLog } from './migrate-decision-log.ts';
+export { migrateDecisionLog, pendingMigrations } from './migrate-decision-log.ts';
+export type { PendingMigration } from './decision-log/pending-migrations.ts';
 export { createTransactionManager } from './transaction-manager.ts';
 export { createRecoveryDaemon } from './recovery-daemon.ts';
 export type {

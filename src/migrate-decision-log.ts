@@ -1,5 +1,9 @@
 import { parseConnectionConfig } from './config.ts';
 import { migrateDecisionLog as migrate } from './decision-log/migrate.ts';
+import {
+  pendingMigrations as pending,
+  type PendingMigration,
+} from './decision-log/pending-migrations.ts';
 import type { ConnectionOptions } from './public-surface.ts';
 
 /**
@@ -12,4 +16,16 @@ import type { ConnectionOptions } from './public-surface.ts';
  */
 export async function migrateDecisionLog(options: ConnectionOptions): Promise<void> {
   await migrate(parseConnectionConfig(options));
+}
+
+/**
+ * The SQL that `migrateDecisionLog` would run now, for review. It is no script to run by hand: what has been
+ * run is noted, with a checksum, by migrateDecisionLog alone.
+ *
+ * @throws ConfigError as migrateDecisionLog.
+ */
+export async function pendingMigrations(
+  options: ConnectionOptions,
+): Promise<readonly PendingMigration[]> {
+  return pending(parseConnectionConfig(options));
 }

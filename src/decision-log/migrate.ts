@@ -161,7 +161,7 @@ async function assertNoForeignMigrations(client: OnceClient): Promise<void> {
 }
 
 /** Beside the sources, and two folders above the compiled files. */
-function migrationsDirectory(): string {
+export function migrationsDirectory(): string {
   const here = dirname(fileURLToPath(import.meta.url));
   const compiled = here.includes(join('dist', 'src'));
   return join(here, compiled ? '../../../migrations' : '../../migrations');

@@ -1,0 +1,30 @@
+import { migrateDecisionLog, pendingMigrations, type ConnectionOptions } from '../../src/index.ts';
+import { loadConfigFile } from '../config-file.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import type { VerbContext } from '../program.ts';
+
+export interface MigrateOptions {
+  readonly print: boolean;
+}
+
+export async function runMigrate(
+  { terminal, configPath }: VerbContext,
+  { print }: MigrateOptions,
+): Promise<ExitCode> {
+  const { settings } = loadConfigFile(configPath, terminal, 'log');
+  const place = settings.decisionLog as ConnectionOptions;
+  const pending = await pendingMigrations(place);
+  if (print) {
+    for (const { file, sql } of pending) terminal.stdout.write(`-- ${file}\n${sql.trimEnd()}\n\n`);
+    if (pending.length === 0) terminal.stderr.write('the decision log is up to date\n');
+    return EXIT.fine;
+  }
+  await migrateDecisionLog(place);
+  const done = pending.map(({ file }) => file).join(', ');
+  terminal.stderr.write(
+    pending.length === 0
+      ? 'the decision log was up to date\n'
+      : `the decision log has now ${done}\n`,
+  );
+  return EXIT.fine;
+}

@@ -1,0 +1,37 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { ConnectionSettings } from '../postgres/pool.ts';
+import {
+  assertSchemaVersion,
+  connectToLog,
+  migrationsDirectory,
+  readSchemaVersion,
+  schemaVersion,
+} from './migrate.ts';
+
+export interface PendingMigration {
+  readonly id: number;
+  readonly file: string;
+  readonly sql: string;
+}
+
+/** What migrateDecisionLog() would run now, in its order. Changes nothing. */
+export async function pendingMigrations(
+  settings: ConnectionSettings,
+): Promise<readonly PendingMigration[]> {
+  const client = await connectToLog(settings);
+  let found: number;
+  try {
+    found = (await readSchemaVersion(client)) ?? 0;
+  } finally {
+    await client.end();
+  }
+  if (found > schemaVersion()) assertSchemaVersion(found);
+  const directory = migrationsDirectory();
+  return readdirSync(directory)
+    .map((file) => ({ id: Number.parseInt(file, 10), file }))
+    .filter(({ id, file }) => file.endsWith('.sql') && id > found)
+    .sort((a, b) => a.id - b.id)
+    .map(({ id, file }) => ({ id, file, sql: readFileSync(join(directory, file), 'utf8') }));
+}
