@@ -46,8 +46,14 @@ const CONFLICTS: Readonly<Record<string, string>> = {
 };
 
 function shortOf(mode: string): string {
-  return mode.replace('Lock', '').replace(/[a-z]+/g, '').replace(/^SRE$/, 'SRX').replace(/^SUE$/, 'SUX')
-    .replace(/^RE$/, 'RX').replace(/^AE$/, 'AX').replace(/^E$/, 'X');
+  return mode
+    .replace('Lock', '')
+    .replace(/[a-z]+/g, '')
+    .replace(/^SRE$/, 'SRX')
+    .replace(/^SUE$/, 'SUX')
+    .replace(/^RE$/, 'RX')
+    .replace(/^AE$/, 'AX')
+    .replace(/^E$/, 'X');
 }
 
 /** Modes that this program does not know count as conflicting: a victim too many is better than one too few. */

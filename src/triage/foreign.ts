@@ -58,7 +58,8 @@ const RECOGNISERS: readonly Recognise[] = [
     return {
       kind: 'pgxa',
       origin: `pgxa, of another decision log (installation ${installation})`,
-      advice: 'use the pgxa.yaml of that log; if this server was copied from another environment, it is theirs',
+      advice:
+        'use the pgxa.yaml of that log; if this server was copied from another environment, it is theirs',
       decoded: { installation, epoch, transaction: transactionId, branch: String(branch) },
     };
   },
@@ -78,32 +79,32 @@ const RECOGNISERS: readonly Recognise[] = [
   ),
   decodeJta,
   pattern(
-    /^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\/([^/]*)\/([^/]*)$/i,
+    /^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\/(\d+)$/i,
     'npgsql',
     'Npgsql (System.Transactions of .NET)',
-    'its transaction manager (MSDTC) knows the outcome',
-    ['distributed transaction', 'superior', 'resource manager'],
+    'its transaction coordinator (MSDTC) knows the outcome',
+    ['distributed transaction', 'backend pid'],
   ),
   pattern(
-    /^(?:_|dj)?xa?_?django[-_](.+)$/i,
+    /^_{0,2}django[-_:](.+)$/i,
     'django',
-    'Django',
+    'Django, by its name (an extension: Django itself does not prepare)',
     'the program that prepared it knows the outcome',
+    ['name'],
+  ),
+  pattern(
+    /^__pgdog_2pc_(.+)$/,
+    'pgdog',
+    'PgDog, a sharding pooler',
+    'PgDog finishes it when it is back',
     ['name'],
   ),
   pattern(
     /^_sa_([0-9a-f]{32})$/,
     'sqlalchemy',
-    'SQLAlchemy (a two-phase Session, also through its dialects for Django and Flask)',
+    'SQLAlchemy (a two-phase session)',
     'the program that prepared it knows the outcome; SQLAlchemy itself keeps no log of it',
     ['random'],
-  ),
-  pattern(
-    /^(-?\d+)_([0-9a-f-]*)_([0-9a-f-]*)$/i,
-    'psycopg',
-    'psycopg (connection.xid / tpc_begin)',
-    'the program that prepared it knows the outcome (psycopg: tpc_recover())',
-    ['format', 'gtrid', 'bqual'],
   ),
   pattern(
     /^([^:]+):([^:]*):(\d+)$/,
@@ -113,13 +114,13 @@ const RECOGNISERS: readonly Recognise[] = [
     ['keyspace', 'shard', 'number'],
   ),
   pattern(
-    /^pgfdw_|^fx_|^px_/,
+    /^(?:pgfdw|fx)_/,
     'fdw',
     'a foreign-data wrapper or its two-phase extension',
     'the server that runs the foreign table knows the outcome',
   ),
   pattern(
-    /^gpdb?_|^\d{10}-\d{10}$/,
+    /^\d{10}-\d{10}$/,
     'greenplum',
     'Greenplum',
     'its coordinator finishes it; never by hand',
@@ -137,7 +138,7 @@ function decodeJta(gid: string): ForeignOrigin | undefined {
   if (!isExact || gtrid === '') return undefined;
   return {
     kind: 'jta',
-    origin: `JTA through pgjdbc${transactionManagerOf(Number(format))}`,
+    origin: `JTA through pgjdbc, or a program that writes its names the same way (psycopg)${transactionManagerOf(Number(format))}`,
     advice: 'the recovery of that transaction manager finishes it when its application server runs',
     decoded: {
       format,
