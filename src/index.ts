@@ -45,3 +45,20 @@ export type {
   RecoveryReport,
 } from './recovery/report.ts';
 export type { DecidedBy, Decision, HeuristicKind, Outcome } from './states.ts';
+export { openTriage, type TriageConfig } from './open-triage.ts';
+export type { Triage } from './triage/triage.ts';
+export type { BlockedSession } from './triage/blocking.ts';
+export type { BranchDetail, Explanation } from './triage/explain.ts';
+export type { Found } from './triage/find.ts';
+export type { ForeignOrigin } from './triage/foreign.ts';
+export type { HeldLock, TouchedRows } from './triage/inspector.ts';
+export type {
+  BranchView,
+  CoordinatorView,
+  DecisionView,
+  ForeignView,
+  ParticipantView,
+  Survey,
+  TransactionView,
+  Verdict,
+} from './triage/model.ts';

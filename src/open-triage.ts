@@ -67,6 +67,7 @@ export function openTriage(config: TriageConfig): Triage {
     inspectors,
     openLog,
     heartbeatLimitMs,
+    answerTimeoutMs,
     runtime: systemRuntime,
     publish,
     close: async () => {

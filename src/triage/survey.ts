@@ -17,6 +17,8 @@ import { parseGid } from '../participant/gid.ts';
 import type { InDoubtListing, Participant, PreparedBranch } from '../participant/participant.ts';
 import { branchesOf, fatesOfMissing, type PreparedHere } from './branches.ts';
 import { foreignOriginOf } from './foreign.ts';
+import { within } from '../patience.ts';
+import type { Runtime } from '../runtime.ts';
 import type { Inspector, ServerBurden } from './inspector.ts';
 import type { ForeignView, ParticipantView, Survey, TransactionView } from './model.ts';
 import { viewOf } from './transaction-view.ts';
@@ -31,6 +33,9 @@ export interface SurveyOptions {
   readonly inspectors: ReadonlyMap<string, Inspector>;
   readonly openLog: () => Promise<OpenLog>;
   readonly heartbeatLimitMs: number;
+  readonly runtime: Runtime;
+  /** What has not answered by then counts as not answering. */
+  readonly answerTimeoutMs: number;
 }
 
 /** What one participant has answered. */
@@ -62,19 +67,21 @@ const DECIDED_MAX = 20;
  */
 export async function takeSurvey(options: SurveyOptions, about?: string): Promise<Survey> {
   const takenAt = new Date();
-  const opening = options.openLog();
+  const inTime: InTime = (work) => inTimeOrNever(options, work);
+  const opening = inTime(options.openLog);
   // It is awaited below; until then its failure is nobody's.
   opening.catch(() => undefined);
   const looks = await Promise.all(
     [...options.participants.values()].map((participant) =>
-      lookAt(participant, options.inspectors.get(participant.name)),
+      lookAt(participant, options.inspectors.get(participant.name), inTime),
     ),
   );
   const listed = looks.flatMap((look) => preparedOf(look));
   let fromLog: FromLog | undefined;
   let logError: string | undefined;
   try {
-    fromLog = await askLog(await opening, listed, about);
+    const log = await opening;
+    fromLog = await inTime(() => askLog(log, listed, about));
   } catch (thrown) {
     logError = toError(thrown).message;
   }
@@ -95,11 +102,26 @@ export async function takeSurvey(options: SurveyOptions, about?: string): Promis
   };
 }
 
-async function lookAt(participant: Participant, inspector: Inspector | undefined): Promise<Look> {
+type InTime = <T>(work: () => Promise<T>) => Promise<T>;
+
+async function inTimeOrNever<T>(
+  { runtime, answerTimeoutMs }: SurveyOptions,
+  work: () => Promise<T>,
+): Promise<T> {
+  const answered = await within(runtime, answerTimeoutMs, async () => ({ value: await work() }));
+  if (answered === undefined) throw new Error(`no answer within ${answerTimeoutMs} ms`);
+  return answered.value;
+}
+
+async function lookAt(
+  participant: Participant,
+  inspector: Inspector | undefined,
+  inTime: InTime,
+): Promise<Look> {
   const { name } = participant;
   const [listed, burdened] = await Promise.allSettled([
-    participant.listInDoubt(),
-    inspector?.burden(),
+    inTime(() => participant.listInDoubt()),
+    inspector && inTime(() => inspector.burden()),
   ]);
   const view = { name, server: undefined, slots: undefined, inspectionError: undefined };
   if (listed.status === 'rejected') {

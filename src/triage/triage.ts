@@ -1,6 +1,5 @@
 /** What an operator can ask and do. One object for one look: it holds connections until it is closed. */
 import type { Publish } from '../events.ts';
-import type { Runtime } from '../runtime.ts';
 import { explain, type Explanation } from './explain.ts';
 import { find, type Found } from './find.ts';
 import type { Survey } from './model.ts';
@@ -8,7 +7,6 @@ import { takeSurvey, type SurveyOptions } from './survey.ts';
 
 export interface TriageOptions extends SurveyOptions {
   readonly actor: string;
-  readonly runtime: Runtime;
   readonly publish: Publish;
   readonly close: () => Promise<void>;
 }
