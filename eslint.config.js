@@ -52,7 +52,7 @@ export default tseslint.config(
     ...tseslint.configs.disableTypeChecked,
   },
   {
-    files: ['examples/**', 'scripts/**', 'bench/**', 'cli/**', 'test/**'],
+    files: ['examples/**', 'scripts/**', 'bench/**', 'cli/**', 'test/**', 'packaging/**'],
     rules: { 'no-console': 'off' },
   },
   {

@@ -147,7 +147,7 @@ export class DaemonHost {
       const delayMs = Math.min(RETRY.maxMs, RETRY.firstMs * 2 ** attempt);
       // Aborted by a reload, which has another place to try, and by the end.
       await delay(delayMs, undefined, { signal: this.#retry.signal }).catch(() => undefined);
-      if (!this.#stopping.signal.aborted) this.#retry = new AbortController();
+      if (this.#retry.signal.aborted) this.#retry = new AbortController();
     }
   }
 
