@@ -62,3 +62,7 @@ export type {
   TransactionView,
   Verdict,
 } from './triage/model.ts';
+export type { PlannedStep, Resolution } from './triage/resolve.ts';
+export type { Assessment } from './triage/assess.ts';
+export type { ForcedBranch, ForceRequest, ForceResult } from './triage/force.ts';
+export { check as checkSurvey, type CheckLimits, type CheckResult } from './triage/check.ts';

@@ -194,7 +194,7 @@ function coordinatorInWords({ coordinator }: TransactionView): string {
   const beat =
     heartbeatAgeMs === undefined
       ? ''
-      : `, last heartbeat ${Math.round(heartbeatAgeMs / 1_000)} s ago`;
+      : `, last heartbeat ${Math.max(0, Math.round(heartbeatAgeMs / 1_000))} s ago`;
   return `${name ?? `epoch ${epoch}`}${where}: ${state}${beat}`;
 }
 

@@ -36,7 +36,8 @@ export interface BranchView {
   readonly state: BranchState;
   /** Decimal digits. */
   readonly xid: string | undefined;
-  readonly server: Pick<ServerIdentity, 'systemIdentifier' | 'timeline'> | undefined;
+  /** The decision does not record the database. */
+  readonly server: (Omit<ServerIdentity, 'databaseOid'> & { databaseOid?: string }) | undefined;
   /** The rest is of prepared branches alone. */
   readonly preparedAt: Date | undefined;
   readonly ageMs: number | undefined;

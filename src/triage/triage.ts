@@ -1,18 +1,22 @@
 /** What an operator can ask and do. One object for one look: it holds connections until it is closed. */
-import type { Publish } from '../events.ts';
+import type { OpenHeuristic } from '../decision-log/operator-log.ts';
+import { assess } from './assess.ts';
 import { explain, type Explanation } from './explain.ts';
+import { force, type ForceRequest, type ForceResult } from './force.ts';
 import { find, type Found } from './find.ts';
 import type { Survey } from './model.ts';
-import { takeSurvey, type SurveyOptions } from './survey.ts';
+import { isActive, planOf, resolve, type Resolution, type ResolveOptions } from './resolve.ts';
+import { takeSurvey } from './survey.ts';
 
-export interface TriageOptions extends SurveyOptions {
-  readonly actor: string;
-  readonly publish: Publish;
+export interface TriageOptions extends ResolveOptions {
   readonly close: () => Promise<void>;
 }
 
 export class Triage implements AsyncDisposable {
   readonly #options: TriageOptions;
+  /** What recovery would do about the prepared branches of these. Pure. */
+  readonly planOf = planOf;
+  readonly isActive = isActive;
 
   constructor(options: TriageOptions) {
     this.#options = options;
@@ -31,6 +35,34 @@ export class Triage implements AsyncDisposable {
   /** Everything about one, in plain words; asks the servers for locks, and for rows if it is told to. */
   explain(found: Found, wanted: { readonly rows: boolean }): Promise<Explanation> {
     return explain(found, this.#options.inspectors, wanted);
+  }
+
+  /**
+   * What recovery would do about these transactions, now and in the operator's name: commit what is decided
+   * so, win the abort where nobody can decide any more. Rejects when the log does not answer.
+   */
+  resolve(transactionIds: readonly string[]): Promise<Resolution> {
+    return resolve(this.#options, transactionIds);
+  }
+
+  /** Whether an outcome may be forced on what was found, and what stands against it. Pure. */
+  readonly assess = assess;
+
+  /**
+   * Forces an outcome, through the register wherever it still can. The caller has shown the assessment to
+   * somebody who takes responsibility for its objections. Audited before and after.
+   */
+  force(request: ForceRequest): Promise<ForceResult> {
+    return force(this.#options, request);
+  }
+
+  /**
+   * Acknowledges the heuristic outcomes of a transaction: somebody has looked, and they are no alarm any
+   * more. Returns those that were open until now.
+   */
+  async forget(transactionId: string, reason: string): Promise<readonly OpenHeuristic[]> {
+    const { operatorLog } = await this.#options.openLog();
+    return operatorLog.acknowledge(transactionId, this.#options.actor, reason);
   }
 
   /** Ends all connections. Never rejects. */
