@@ -5,8 +5,11 @@ import type { Run } from './program.ts';
 import { FORMATS } from './triage/output.ts';
 import type { CommonOptions } from './triage/session.ts';
 import type { CheckOptions } from './verbs/check.ts';
+import type { CoordinatorsOptions } from './verbs/coordinators.ts';
 import type { ForceOptions } from './verbs/force.ts';
 import type { ForgetOptions } from './verbs/forget.ts';
+import type { HistoryOptions } from './verbs/history.ts';
+import type { RecoverOptions } from './verbs/recover.ts';
 import type { ResolveOptions } from './verbs/resolve.ts';
 import type { ShowOptions } from './verbs/show.ts';
 
@@ -30,6 +33,9 @@ export function addTriageVerbs(program: Command, run: Run): void {
   addForce(program, run);
   addForget(program, run);
   addCheck(program, run);
+  addRecover(program, run);
+  addCoordinators(program, run);
+  addHistory(program, run);
 }
 
 function addResolve(program: Command, run: Run): void {
@@ -165,6 +171,86 @@ Examples:
     );
 }
 
+function addRecover(program: Command, run: Run): void {
+  common(program.command('recover'))
+    .description('one pass of recovery over all participants, as the daemon makes it')
+    .option(
+      '-n, --dry-run',
+      'print each observation and the row of the decision table that it meets',
+    )
+    .addHelpText(
+      'after',
+      `
+It finishes what the log decided, and aborts what nobody can decide any more; it is safe at any time, and asks
+nothing. A coordinator that has only just fallen silent is left for a later pass.
+
+Exit codes: 0 nothing is left in doubt; 3 something is; 5 a participant or the log did not answer.
+
+Examples:
+  pgxa recover --dry-run
+  pgxa recover -o json
+`,
+    )
+    .action((options: RecoverOptions) =>
+      run(async (context) => (await import('./verbs/recover.ts')).runRecover(context, options)),
+    );
+}
+
+function addCoordinators(program: Command, run: Run): void {
+  common(program.command('coordinators'))
+    .description('the programs that have registered in the log, and whether they are alive')
+    .option('-a, --all', 'retired ones too')
+    .addHelpText(
+      'after',
+      `
+States, as recovery sees them: live; silent (its heartbeat or its session is gone, and recovery retires it);
+retired (it can decide no more).
+
+Exit codes: 0; 1 when the log does not answer.
+
+Examples:
+  pgxa coordinators
+  pgxa coordinators --all -o wide
+`,
+    )
+    .action((options: CoordinatorsOptions) =>
+      run(async (context) =>
+        (await import('./verbs/coordinators.ts')).runCoordinators(context, options),
+      ),
+    );
+}
+
+function addHistory(program: Command, run: Run): void {
+  common(program.command('history'))
+    .description('decisions, newest first; with --audit what was done by hand')
+    .option('--audit', 'what operators did, and servers that changed')
+    .option('--since <time>', 'a time, or so long ago: 2026-11-21T03:00Z, 2h', moment)
+    .option('--until <time>', 'a time, or so long ago', moment)
+    .addOption(new Option('--outcome <decision>', 'of these alone').choices(['commit', 'abort']))
+    .addOption(
+      new Option('--by <who>', 'who decided').choices(['coordinator', 'recovery', 'operator']),
+    )
+    .option('--label <text>', 'those whose label has this text in it')
+    .option('--id <id>', 'of one transaction, by its whole id', uuid)
+    .option('--limit <number>', 'at most so many', whole, 100)
+    .addHelpText(
+      'after',
+      `
+The log remembers decisions for its retention (daemon.retentionDays, 7 by default), and the audit for ever.
+With --audit only --since, --until, --id and --limit choose.
+
+Exit codes: 0; 1 when the log does not answer.
+
+Examples:
+  pgxa history --since 1h --outcome abort
+  pgxa history --audit --id 0199d3f2-7c1a-7000-8000-000000000000 -o wide
+`,
+    )
+    .action((options: HistoryOptions) =>
+      run(async (context) => (await import('./verbs/history.ts')).runHistory(context, options)),
+    );
+}
+
 /** Options that all of them have. */
 function common(command: Command): Command {
   return command
@@ -255,4 +341,19 @@ function duration(text: string): number {
 function whole(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('expected a whole number');
   return Number(text);
+}
+
+/** A time of the calendar, or a duration before now. */
+function moment(text: string): Date {
+  if (/^\d{4}-\d\d-\d\d/.test(text)) {
+    const time = new Date(text);
+    if (!Number.isNaN(time.getTime())) return time;
+    throw new InvalidArgumentError('expected a time such as 2026-11-21T03:00Z, or a duration');
+  }
+  return new Date(Date.now() - duration(text));
+}
+
+function uuid(text: string): string {
+  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase();
+  throw new InvalidArgumentError('expected a whole transaction id');
 }

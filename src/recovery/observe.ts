@@ -35,7 +35,13 @@ function coordinatorOf(
   { epoch: status, heartbeatLimitMs, local }: UndecidedFacts,
 ): Observation['coordinator'] {
   if (local.isOwnEpoch(gid.epoch)) return local.isAtWorkOn(gid.transactionId) ? 'live' : 'retired';
-  if (status === undefined) return 'unregistered';
+  return status === undefined ? 'unregistered' : stateOfEpoch(status, heartbeatLimitMs);
+}
+
+export function stateOfEpoch(
+  status: EpochStatus,
+  heartbeatLimitMs: number,
+): Exclude<Observation['coordinator'], 'unregistered'> {
   if (status.retired) return 'retired';
   const goneAfterMs = Math.min(SESSION_GONE_AFTER_MS, heartbeatLimitMs);
   const gone = status.sessionGone && status.heartbeatAgeMs > goneAfterMs;

@@ -6,7 +6,12 @@ import type { Publish } from '../events.ts';
 import { parseGid } from '../participant/gid.ts';
 import { DECISION_TABLE, type RecoveryAction } from '../recovery/decision-table.ts';
 import { Recoverer } from '../recovery/recoverer.ts';
-import type { BranchLeft, HeuristicFound, ParticipantReport } from '../recovery/report.ts';
+import type {
+  BranchLeft,
+  HeuristicFound,
+  ParticipantReport,
+  RecoveryReport,
+} from '../recovery/report.ts';
 import type { TransactionView } from './model.ts';
 import type { SurveyOptions } from './survey.ts';
 
@@ -54,14 +59,16 @@ export interface ResolveOptions extends SurveyOptions {
   readonly publish: Publish;
 }
 
-/** One pass over every participant, for these transactions alone. Rejects when the log does not answer. */
-export async function resolve(
-  options: ResolveOptions,
-  transactionIds: readonly string[],
-): Promise<Resolution> {
+/** One pass over everything, as the daemon makes it, in the operator's name. */
+export async function recoverAll(options: ResolveOptions): Promise<RecoveryReport> {
+  const recoverer = await recovererOf(options);
+  return recoverer.recover({ wait: false });
+}
+
+async function recovererOf(options: ResolveOptions): Promise<Recoverer> {
   const { participants, actor, heartbeatLimitMs, runtime, publish } = options;
-  const { log, operatorLog } = await options.openLog();
-  const recoverer = new Recoverer({
+  const { log } = await options.openLog();
+  return new Recoverer({
     log,
     participants,
     local: { isOwnEpoch: () => false, isAtWorkOn: () => false },
@@ -71,6 +78,16 @@ export async function resolve(
     name: actor,
     decidedBy: 'operator',
   });
+}
+
+/** One pass over every participant, for these transactions alone. Rejects when the log does not answer. */
+export async function resolve(
+  options: ResolveOptions,
+  transactionIds: readonly string[],
+): Promise<Resolution> {
+  const { participants, actor } = options;
+  const { operatorLog } = await options.openLog();
+  const recoverer = await recovererOf(options);
   const chosen = new Set(transactionIds);
   const isChosen = (gid: string): boolean => chosen.has(parseGid(gid)?.transactionId ?? '');
   const skip = (gid: string): BranchLeft | undefined =>

@@ -1,11 +1,25 @@
 /** What an operator can ask and do. One object for one look: it holds connections until it is closed. */
-import type { OpenHeuristic } from '../decision-log/operator-log.ts';
+import type {
+  AuditRecord,
+  DecisionRecord,
+  HistoryFilter,
+  OpenHeuristic,
+} from '../decision-log/operator-log.ts';
+import type { RecoveryReport } from '../recovery/report.ts';
 import { assess } from './assess.ts';
+import { coordinatorsOf, type CoordinatorState } from './coordinators.ts';
 import { explain, type Explanation } from './explain.ts';
 import { force, type ForceRequest, type ForceResult } from './force.ts';
 import { find, type Found } from './find.ts';
 import type { Survey } from './model.ts';
-import { isActive, planOf, resolve, type Resolution, type ResolveOptions } from './resolve.ts';
+import {
+  isActive,
+  planOf,
+  recoverAll,
+  resolve,
+  type Resolution,
+  type ResolveOptions,
+} from './resolve.ts';
 import { takeSurvey } from './survey.ts';
 
 export interface TriageOptions extends ResolveOptions {
@@ -43,6 +57,26 @@ export class Triage implements AsyncDisposable {
    */
   resolve(transactionIds: readonly string[]): Promise<Resolution> {
     return resolve(this.#options, transactionIds);
+  }
+
+  /** One pass over all participants, as the daemon makes it. Rejects when the log does not answer. */
+  recover(): Promise<RecoveryReport> {
+    return recoverAll(this.#options);
+  }
+
+  /** Who has registered in the log, and whether recovery takes them for alive. */
+  coordinators(filter: { readonly includeRetired: boolean }): Promise<readonly CoordinatorState[]> {
+    return coordinatorsOf(this.#options, filter);
+  }
+
+  /** Decisions, newest first, as far as the log remembers. */
+  async history(filter: HistoryFilter): Promise<readonly DecisionRecord[]> {
+    return (await this.#options.openLog()).operatorLog.history(filter);
+  }
+
+  /** What was done by hand, newest first. */
+  async audit(filter: HistoryFilter): Promise<readonly AuditRecord[]> {
+    return (await this.#options.openLog()).operatorLog.audit(filter);
   }
 
   /** Whether an outcome may be forced on what was found, and what stands against it. Pure. */

@@ -1,6 +1,7 @@
 /** `pgxa force` and `pgxa forget`: decisions by hand, their guards, their audit, and every race they can lose. */
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import type { Survey } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant, rollbackAll } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
@@ -24,7 +25,12 @@ describe('pgxa force', () => {
 
   it('commits an undecided transaction of a dead coordinator through the register, with its evidence', async () => {
     const { id } = await bank.plant({ coordinator: 'silent' });
-    const { code, data } = await bank.json('force', 'commit', id, ...CONFIRMED);
+    const { code, data } = await bank.json<Record<string, unknown>>(
+      'force',
+      'commit',
+      id,
+      ...CONFIRMED,
+    );
     expect(code).toBe(0);
     expect(data).toMatchObject({
       schema: 'pgxa.force/1',
@@ -163,7 +169,13 @@ describe('pgxa force', () => {
 
   it('--override against a commit: branches are rolled back, each is recorded as heuristic', async () => {
     const { id } = await bank.plant({ coordinator: 'retired', decision: 'commit' });
-    const { code, data } = await bank.json('force', 'rollback', id, ...CONFIRMED, '--override');
+    const { code, data } = await bank.json<Record<string, unknown>>(
+      'force',
+      'rollback',
+      id,
+      ...CONFIRMED,
+      '--override',
+    );
     expect(code).toBe(0);
     expect(data).toMatchObject({
       kind: 'branches',
@@ -176,7 +188,7 @@ describe('pgxa force', () => {
     ]);
     // The register stands; the transaction shows as contradictory until it is forgotten.
     expect(await bank.decisionOf(id)).toMatchObject({ outcome: 'commit' });
-    expect((await bank.json('list')).data.transactions).toMatchObject([
+    expect((await bank.json<Survey>('list')).data.transactions).toMatchObject([
       { transactionId: id, verdict: 'contradictory' },
     ]);
   });
@@ -264,13 +276,13 @@ describe('pgxa force', () => {
     const { id } = await bank.plant({ coordinator: 'retired', decision: 'commit' });
     expect(await bank.pgxa('forget', id, ...CONFIRMED)).toMatchObject({ code: 4, stdout: '' });
     await rollbackAll(bank.participant('billing'));
-    await bank.json('force', 'rollback', id, ...CONFIRMED, '--override');
+    await bank.json<Record<string, unknown>>('force', 'rollback', id, ...CONFIRMED, '--override');
     expect(await bank.pgxa('forget', id, '--yes')).toMatchObject({ code: 4 });
     expect(await bank.pgxa('forget', id, '--reason', 'x')).toMatchObject({ code: 4 });
-    const { code, data } = await bank.json('forget', id, ...CONFIRMED);
+    const { code, data } = await bank.json<{ forgotten: object[] }>('forget', id, ...CONFIRMED);
     expect(code).toBe(0);
     expect(data.forgotten).toMatchObject([{ participant: 'orders', kind: 'rollback' }]);
-    expect(await bank.json('list')).toMatchObject({ code: 0, data: { transactions: [] } });
+    expect(await bank.json<Survey>('list')).toMatchObject({ code: 0, data: { transactions: [] } });
     expect(await bank.pgxa('forget', id, ...CONFIRMED)).toMatchObject({ code: 4 });
     expect((await audit()).at(-1)).toMatchObject({ action: 'forget', reason: 'incident 4711' });
   });

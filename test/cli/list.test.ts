@@ -2,9 +2,10 @@
 import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import type { Survey } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant } from '../support/planted.ts';
-import { createTriageBank, type Json, type TriageBank } from '../support/triage-bank.ts';
+import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
 describe('pgxa list', () => {
   let bank: TriageBank;
@@ -23,10 +24,10 @@ describe('pgxa list', () => {
       'undecided-dead': await bank.plant({ coordinator: 'silent' }),
       hazard: await bank.plant({ coordinator: 'unregistered' }),
     };
-    const { code, data } = await bank.json('list');
+    const { code, data } = await bank.json<Survey>('list');
     expect(code).toBe(0);
     expect(data).toMatchObject({ schema: 'pgxa.survey/1', complete: true, foreign: [] });
-    const byId = new Map(data.transactions.map((one: Json) => [one.transactionId, one]));
+    const byId = new Map(data.transactions.map((one) => [one.transactionId, one]));
     for (const [verdict, { id }] of Object.entries(planted)) {
       expect(byId.get(id)).toMatchObject({ verdict, branches: [{}, {}] });
     }
@@ -49,8 +50,8 @@ describe('pgxa list', () => {
     }));
     expect(left).toEqual(
       data.transactions
-        .filter(({ verdict }: Json) => ['undecided-live', 'hazard'].includes(verdict as string))
-        .map((one: Json) => ({ transactionId: one.transactionId, row: one.branches[0].row })),
+        .filter(({ verdict }) => ['undecided-live', 'hazard'].includes(verdict))
+        .map((one) => ({ transactionId: one.transactionId, row: one.branches[0]?.row })),
     );
     expect(report).toMatchObject({ committed: 2, rolledBack: 4, left: 4 });
   });
@@ -75,7 +76,7 @@ describe('pgxa list', () => {
     const everything = [stdout, ...(await outputs(['json', 'jsonl', 'yaml', 'wide']))].join('');
     // eslint-disable-next-line no-control-regex -- that is what must not be there
     expect(everything).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f\u202e]/);
-    expect((await bank.json('list')).data.foreign.map(({ gid }: Json) => gid)).toContain(hostile);
+    expect((await bank.json<Survey>('list')).data.foreign.map(({ gid }) => gid)).toContain(hostile);
   });
 
   async function outputs(formats: readonly string[]): Promise<string[]> {
@@ -86,7 +87,7 @@ describe('pgxa list', () => {
 
   it('counts who is blocked: those who wait for the branch, and those who wait behind them', async () => {
     const { id, waiters } = await bank.plantBlocking();
-    const { transactions } = (await bank.json('list')).data;
+    const { transactions } = (await bank.json<Survey>('list')).data;
     expect(transactions).toMatchObject([{ transactionId: id, blocked: waiters.length }]);
   });
 
@@ -101,7 +102,7 @@ describe('pgxa list', () => {
     expect(table.stdout).toContain(id);
     expect(table.stderr).toMatch(/partial: participant billing is unreachable/);
     expect(table.stdout + table.stderr).not.toContain('topsecret');
-    const { code, data } = await bank.json('list', '--config', config);
+    const { code, data } = await bank.json<Survey>('list', '--config', config);
     expect(code).toBe(5);
     expect(data).toMatchObject({
       complete: false,
@@ -118,7 +119,7 @@ describe('pgxa list', () => {
       bank.participants.map((one) => [one.name, one.connectionString]),
     );
     const config = await bank.writeConfig('lost.yaml', places, 'postgres://u@127.0.0.1:1/log');
-    const { code, data } = await bank.json('list', '--config', config);
+    const { code, data } = await bank.json<Survey>('list', '--config', config);
     expect(code).toBe(5);
     expect(data).toMatchObject({
       log: { status: 'unreachable' },
@@ -134,7 +135,7 @@ describe('pgxa list', () => {
     const config = await bank.writeConfig('swapped.yaml', {
       orders: bank.participant('billing').connectionString,
     });
-    const { code, data } = await bank.json('list', '--config', config);
+    const { code, data } = await bank.json<Survey>('list', '--config', config);
     expect(code).toBe(5);
     expect(data.participants).toMatchObject([{ name: 'orders', status: 'other-server' }]);
     expect(data.transactions).toEqual([]);
@@ -168,7 +169,7 @@ describe('pgxa list', () => {
         password: 'monitor-secret',
       });
       const config = await bank.writeConfig('monitor.yaml', places, url);
-      const { code, data } = await bank.json('list', '--config', config);
+      const { code, data } = await bank.json<Survey>('list', '--config', config);
       expect(data.log).toEqual({ status: 'reachable' });
       expect(code).toBe(0);
       expect(data.transactions).toMatchObject([{ transactionId: id, verdict: 'undecided-dead' }]);
@@ -181,7 +182,7 @@ describe('pgxa list', () => {
   it('a transaction that began long before today is found as well', async () => {
     const id = uuidv7({ msecs: Date.now() - 20 * 86_400_000 });
     await bank.plant({ coordinator: 'silent', id });
-    const { data } = await bank.json('list');
+    const { data } = await bank.json<Survey>('list');
     expect(data.transactions).toMatchObject([{ transactionId: id, verdict: 'undecided-dead' }]);
   });
 });

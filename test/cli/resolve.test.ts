@@ -1,6 +1,7 @@
 /** `pgxa resolve`: what the log decided, or the abort that is won. Off a terminal and on one, alone and in races. */
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import type { PlannedStep, Resolution } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
@@ -17,11 +18,20 @@ describe('pgxa resolve', () => {
     await bank.plant({ coordinator: 'retired', decision: 'commit' });
     await bank.plant({ coordinator: 'silent' });
     await bank.plant({ coordinator: 'live' });
-    const { code, data } = await bank.json('resolve', '--all', '--dry-run');
-    expect(code).toBe(0);
-    expect(data.steps.map(({ row, action }: Record<string, string>) => `${row} ${action}`)).toEqual(
-      ['D commit', 'D commit', 'G retire', 'G retire', 'F leave', 'F leave'],
+    const { code, data } = await bank.json<{ steps: PlannedStep[] }>(
+      'resolve',
+      '--all',
+      '--dry-run',
     );
+    expect(code).toBe(0);
+    expect(data.steps.map(({ row, action }) => `${row} ${action}`)).toEqual([
+      'D commit',
+      'D commit',
+      'G retire',
+      'G retire',
+      'F leave',
+      'F leave',
+    ]);
     expect(await bank.inDoubt()).toHaveLength(6);
     expect(await bank.log.query(`select 1 from pgxa.decision where outcome = 'abort'`)).toEqual([]);
     expect(await bank.log.query('select 1 from pgxa.audit')).toEqual([]);
@@ -30,7 +40,7 @@ describe('pgxa resolve', () => {
   it('one id: that transaction alone ends, as decided, on all participants', async () => {
     const chosen = await bank.plant({ coordinator: 'retired', decision: 'commit' });
     const other = await bank.plant({ coordinator: 'retired', decision: 'commit' });
-    const { code, data } = await bank.json('resolve', chosen.id, '--yes');
+    const { code, data } = await bank.json<Resolution>('resolve', chosen.id, '--yes');
     expect(code).toBe(0);
     expect(data).toMatchObject({ committed: 2, rolledBack: 0, left: [], failed: [] });
     expect((await bank.inDoubt()).map(({ gid }) => gid).sort()).toEqual([...other.gids].sort());
@@ -55,15 +65,10 @@ describe('pgxa resolve', () => {
     await bank.plant({ coordinator: 'silent' });
     const live = await bank.plant({ coordinator: 'live' });
     const unknown = await bank.plant({ coordinator: 'unregistered' });
-    const { code, data } = await bank.json('resolve', '--all', '--yes');
+    const { code, data } = await bank.json<Resolution>('resolve', '--all', '--yes');
     expect(code).toBe(3);
     expect(data).toMatchObject({ rolledBack: 2 });
-    expect(data.left.map(({ row }: Record<string, string>) => row).sort()).toEqual([
-      'F',
-      'F',
-      'I',
-      'I',
-    ]);
+    expect(data.left.map(({ row }) => row).sort()).toEqual(['F', 'F', 'I', 'I']);
     expect((await bank.inDoubt()).map(({ gid }) => gid).sort()).toEqual(
       [...live.gids, ...unknown.gids].sort(),
     );
@@ -98,7 +103,7 @@ describe('pgxa resolve', () => {
       orders: bank.participant('orders').connectionString,
       billing: 'postgres://u@127.0.0.1:1/nowhere',
     });
-    const { code, data } = await bank.json('resolve', id, '--yes', '--config', config);
+    const { code, data } = await bank.json<Resolution>('resolve', id, '--yes', '--config', config);
     expect(code).toBe(5);
     expect(data).toMatchObject({ committed: 1, failed: [{ participant: 'billing' }] });
     expect(await bank.markers()).toEqual({ orders: 1, billing: 0 });
@@ -114,8 +119,8 @@ describe('pgxa resolve', () => {
     }
     const tm = await bank.manager();
     const [first, second, report] = await Promise.all([
-      bank.json('resolve', '--all', '--yes'),
-      bank.json('resolve', '--all', '--yes'),
+      bank.json<Resolution>('resolve', '--all', '--yes'),
+      bank.json<Resolution>('resolve', '--all', '--yes'),
       tm.recover(),
     ]);
     expect([first.code, second.code]).toEqual([0, 0]);

@@ -1,9 +1,10 @@
 /** `pgxa show` and `pgxa explain`: everything about one transaction. */
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import type { Explanation } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant, rollbackAll } from '../support/planted.ts';
-import { createTriageBank, type Json, type TriageBank } from '../support/triage-bank.ts';
+import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
 describe('pgxa show and explain', () => {
   let bank: TriageBank;
@@ -15,23 +16,26 @@ describe('pgxa show and explain', () => {
 
   it('names locks, rows and the whole chain of those who wait', async () => {
     const { id, gids, waiters } = await bank.plantBlocking();
-    const { code, data } = await bank.json('show', id);
+    const { code, data } = await bank.json<Explanation>('show', id);
     expect(code).toBe(0);
     expect(data).toMatchObject({ schema: 'pgxa.explanation/1', transaction: { blocked: 3 } });
     const [direct, behind, alter] = waiters;
-    const { blocked } = data.transaction.branches[0];
+    const blocked = data.transaction?.branches[0]?.blocked ?? [];
     expect(blocked).toHaveLength(3);
-    const byPid = new Map(blocked.map((one: Json) => [one.pid, one]));
-    expect(byPid.get(direct)).toMatchObject({
+    const byPid = new Map(blocked.map((one) => [one.pid, one]));
+    expect(byPid.get(direct ?? 0)).toMatchObject({
       depth: 1,
       blockedBy: [0],
       query: 'update item set n = 2 where id = 1',
     });
-    expect(byPid.get(behind)).toMatchObject({ depth: 2, blockedBy: [direct] });
-    expect(byPid.get(alter)).toMatchObject({ depth: 1, waitsFor: 'item, AccessExclusiveLock' });
-    expect(blocked.every(({ waitMs }: Json) => waitMs >= 0)).toBe(true);
+    expect(byPid.get(behind ?? 0)).toMatchObject({ depth: 2, blockedBy: [direct] });
+    expect(byPid.get(alter ?? 0)).toMatchObject({
+      depth: 1,
+      waitsFor: 'item, AccessExclusiveLock',
+    });
+    expect(blocked.every(({ waitMs }) => (waitMs ?? -1) >= 0)).toBe(true);
     expect(data.details).toMatchObject([{ participant: 'orders', gid: gids[0] }]);
-    expect(data.details[0].locks).toContainEqual({
+    expect(data.details[0]?.locks).toContainEqual({
       kind: 'relation',
       object: 'item',
       mode: 'RowExclusiveLock',
@@ -45,20 +49,20 @@ describe('pgxa show and explain', () => {
 
   it('shows the keys of rows that the branch has updated, where the table can be read', async () => {
     const { id } = await bank.plantBlocking();
-    const [rows] = (await bank.json('show', id)).data.details[0].rows;
+    const [rows] = (await bank.json<Explanation>('show', id)).data.details[0]?.rows ?? [];
     // ALTER TABLE waits for the lock, and readers wait behind it: then it is said that it cannot be seen.
-    expect(rows.relation).toBe('item');
-    expect(rows.rows.length === 1 || rows.error !== undefined).toBe(true);
+    expect(rows?.relation).toBe('item');
+    expect(rows?.rows.length === 1 || rows?.error !== undefined).toBe(true);
     const account = bank.participant('billing');
     const planted = await bank.plant({ coordinator: 'live', on: ['billing'] });
     await rollbackAll(account);
     await account.query(
       `begin; update account set balance = 1 where id = 7; prepare transaction '${String(planted.gids[0])}'`,
     );
-    const [seen] = (await bank.json('show', planted.id)).data.details[0].rows;
+    const [seen] = (await bank.json<Explanation>('show', planted.id)).data.details[0]?.rows ?? [];
     expect(seen).toMatchObject({ relation: 'account', rows: ['{"id": 7}'], hasMore: false });
-    const [without] = (await bank.json('show', planted.id, '--no-rows')).data.details;
-    expect(without.rows).toEqual([]);
+    const [without] = (await bank.json<Explanation>('show', planted.id, '--no-rows')).data.details;
+    expect(without?.rows).toEqual([]);
   });
 
   it.each([
@@ -84,8 +88,8 @@ describe('pgxa show and explain', () => {
     ['hazard', { coordinator: 'unregistered' }, /log does not know its epoch/, undefined],
   ] as const)('explains %s, with the one safe command', async (verdict, state, reason, verb) => {
     const { id } = await bank.plant(state);
-    const { data } = await bank.json('explain', id);
-    expect(data.transaction.verdict).toBe(verdict);
+    const { data } = await bank.json<Explanation>('explain', id);
+    expect(data.transaction?.verdict).toBe(verdict);
     expect(data.reason).toMatch(reason);
     expect(data.consequence).not.toBe('');
     expect(data.command).toBe(verb === undefined ? undefined : `pgxa ${verb} ${id}`);
@@ -100,7 +104,7 @@ describe('pgxa show and explain', () => {
     // Decided commit; billing is rolled back by hand; orders is still prepared.
     const { id } = await bank.plant({ coordinator: 'retired', decision: 'commit' });
     await rollbackAll(bank.participant('billing'));
-    const { data } = await bank.json('show', id);
+    const { data } = await bank.json<Explanation>('show', id);
     expect(data.transaction).toMatchObject({
       verdict: 'contradictory',
       branches: [
@@ -114,17 +118,19 @@ describe('pgxa show and explain', () => {
     const { id, gids } = await bank.plant({ coordinator: 'silent' });
     const digits = id.replaceAll('-', '');
     for (const name of [id.slice(0, 25), digits.slice(0, 24), String(gids[1])]) {
-      expect((await bank.json('explain', name)).data.transaction.transactionId).toBe(id);
+      expect((await bank.json<Explanation>('explain', name)).data.transaction?.transactionId).toBe(
+        id,
+      );
     }
     const other = await bank.plant({ coordinator: 'silent' });
-    const common = [...id].findIndex((letter, at) => letter !== other.id[at]);
+    const common = Array.from(id).findIndex((letter, at) => letter !== other.id[at]);
     const ambiguous = await bank.pgxa('show', id.slice(0, Math.max(4, common)));
     expect(ambiguous).toMatchObject({ code: 1, stdout: '' });
     expect(ambiguous.stderr).toMatch(/fits 2: /);
     expect((await bank.pgxa('show', 'ffffffff')).stderr).toMatch(/nothing is called "ffffffff"/);
     const tm = await bank.manager();
     await tm.recover();
-    const { data } = await bank.json('show', id);
+    const { data } = await bank.json<Explanation>('show', id);
     expect(data.transaction).toMatchObject({
       verdict: 'abort',
       decision: { decidedBy: 'recovery' },

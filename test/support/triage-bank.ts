@@ -42,7 +42,9 @@ export interface TriageBank extends Bank {
   plantBlocking(): Promise<PlantedTransaction & { readonly waiters: readonly number[] }>;
   pgxa(...args: readonly string[]): Promise<CliEnd>;
   /** The JSON of a verb. */
-  json(...args: readonly string[]): Promise<{ readonly code: CliEnd['code']; readonly data: Json }>;
+  json<T extends object>(
+    ...args: readonly string[]
+  ): Promise<{ readonly code: CliEnd['code']; readonly data: Printed<T> }>;
   onTerminal(
     args: readonly string[],
     answers?: Parameters<typeof runOnTerminal>[1],
@@ -53,8 +55,16 @@ export interface TriageBank extends Bank {
   markers(): Promise<Record<string, number>>;
 }
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests look into JSON of any shape
-export type Json = any;
+/** As it comes out of JSON. */
+export type Plain<T> = T extends Date | Error
+  ? string
+  : T extends readonly (infer Item)[]
+    ? Plain<Item>[]
+    : T extends object
+      ? { [Key in keyof T]: Plain<T[Key]> }
+      : T;
+
+export type Printed<T> = Plain<T> & { readonly schema: string };
 
 export async function createTriageBank(options: BankOptions = {}): Promise<TriageBank> {
   const bank = await createBank(options);
@@ -91,10 +101,10 @@ export async function createTriageBank(options: BankOptions = {}): Promise<Triag
       clients.push(...blocking.clients);
       return blocking;
     },
-    async json(...args) {
+    async json<T extends object>(...args: readonly string[]) {
       const { code, stdout, stderr } = await pgxa(...args, '-o', 'json');
       try {
-        return { code, data: JSON.parse(stdout) as Json };
+        return { code, data: JSON.parse(stdout) as Printed<T> };
       } catch (error) {
         throw new Error(`no JSON (exit code ${String(code)}): ${stdout}${stderr}`, {
           cause: error,
