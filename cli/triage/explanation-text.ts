@@ -18,7 +18,7 @@ export function explanationText(explanation: Explanation): string {
     `Reason:       ${oneLine(reason, 2_000)}`,
     `Consequence:  ${oneLine(consequence, 2_000)}`,
     `Recovery:     ${oneLine(recovery, 2_000)}`,
-    `Safe command: ${command === undefined ? 'none: leave it alone' : command}`,
+    `Safe command: ${command === undefined ? 'none' : command}`,
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -37,7 +37,7 @@ function transactionTable(transactions: readonly TransactionView[]): Promise<str
     transactions.map((one) => [
       one.transactionId,
       VERDICTS[one.verdict],
-      age(one.ageMs),
+      one.branches.some(({ state }) => state === 'prepared') ? age(one.ageMs) : '',
       xidAge(oldest(one.branches)),
       String(one.blocked),
       one.branches.map(branchWord).join(' '),

@@ -65,7 +65,7 @@ function refuse({ terminal }: Session, text: string): ExitCode {
 /** It is no heuristic outcome at all: what resolve would do. */
 async function asDecided(session: Session, { transaction }: Found): Promise<ExitCode> {
   session.terminal.stderr.write('that is what the log decided: nothing has to be forced\n');
-  const resolution = await session.triage.resolve([transaction?.transactionId ?? '']);
+  const resolution = await session.triage.resolve(transaction === undefined ? [] : [transaction]);
   await report(session, { kind: 'decided', resolution });
   return codeOf({ kind: 'decided', resolution });
 }

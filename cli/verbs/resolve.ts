@@ -60,7 +60,7 @@ async function resolveNow(
     return plan.length > 0 && options.dryRun !== true ? EXIT.inDoubt : EXIT.fine;
   }
   if (!(await mayAct(terminal, plan, options))) return EXIT.refused;
-  const resolution = await triage.resolve(transactions.map(({ transactionId }) => transactionId));
+  const resolution = await triage.resolve(transactions);
   await print(terminal, output, {
     schema: 'pgxa.resolution/1',
     data: { ...plainResolution(resolution, session.redact), complete: survey.complete },

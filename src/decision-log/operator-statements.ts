@@ -46,7 +46,7 @@ export const AUDIT_SQL = `
    where ($1::timestamptz is null or at >= $1)
      and ($2::timestamptz is null or at < $2)
      and ($3::uuid is null or transaction_id = $3)
-   order by id desc limit $4`;
+   order by audit.id desc limit $4`;
 
 /**
  * NOT EXISTS is a second lock on a shut door: the epoch was retired before. Nothing is written for an

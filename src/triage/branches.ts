@@ -68,7 +68,7 @@ export function branchesOf(
   const missing = (standing?.branches ?? []).filter(
     ({ branch }) => !prepared.some(({ gid }) => gid.branch === branch),
   );
-  return [...here, ...missing.map((one) => missingView(one, fates))].sort(
+  return [...here, ...missing.map((one) => missingView(one, prepared[0]?.gid, fates))].sort(
     (a, b) => a.branch - b.branch,
   );
 }
@@ -109,12 +109,13 @@ function observe(
   return standing === undefined ? undecided : { ...undecided, decision: standing.decision };
 }
 
-function missingView(recorded: RecordedBranch, fates: Fates): BranchView {
+/** @param sibling of the same transaction: its name differs in the ordinal alone. */
+function missingView(recorded: RecordedBranch, sibling: Gid | undefined, fates: Fates): BranchView {
   const { participant, branch, xid, systemIdentifier, timeline } = recorded;
   return {
     participant,
     branch,
-    gid: '',
+    gid: sibling === undefined ? '' : formatGid({ ...sibling, branch }),
     state: stateOf(fates.get(fateKey(participant, xid ?? ''))),
     xid,
     server: { systemIdentifier, timeline },

@@ -71,12 +71,15 @@ export function adviseOn(transaction: TransactionView, survey: Survey): Advice {
   const prepared = branches.filter(({ state }) => state === 'prepared');
   const open = heuristics.filter(({ acknowledged }) => acknowledged === undefined);
   const recovery = recoveryOf(transaction, prepared, survey);
-  const locks = prepared.length === 0 ? '' : ' Until then its locks stay, and keep vacuum back.';
+  const unseen = branches.filter(({ state }) => state === 'unknown');
+  const locks =
+    (prepared.length === 0 ? '' : ' Until then its locks stay, and vacuum is kept back.') +
+    (unseen.length === 0 ? '' : ` ${branchesInWords(unseen)} cannot be seen now.`);
   switch (transaction.verdict) {
     case 'commit':
     case 'abort': {
       const { decision, decidedBy, decidedAt } = transaction.decision ?? NO_DECISION;
-      const why = `${reason}: made by ${BY[decidedBy]} at ${decidedAt.toISOString()}.`;
+      const why = `${sentence(reason)}: made by ${BY[decidedBy]} at ${decidedAt.toISOString()}.`;
       if (prepared.length === 0) {
         const consequence = 'Nothing of it is prepared on the participants that were listed.';
         return { reason: why, consequence, recovery, command: undefined };
@@ -112,8 +115,7 @@ export function adviseOn(transaction: TransactionView, survey: Survey): Advice {
       };
     case 'contradictory':
       return {
-        reason:
-          `${sentence(reason)}. ${open.map(({ evidence }) => `${sentence(evidence)}.`).join(' ')}`.trim(),
+        reason: [reason, ...open.map(({ evidence }) => evidence)].map(stopped).join(' '),
         consequence:
           'The branches have ended differently, and nothing here can undo that: compare the rows of all ' +
           'participants, mend them, then acknowledge it.' +
@@ -125,8 +127,7 @@ export function adviseOn(transaction: TransactionView, survey: Survey): Advice {
       };
     case 'hazard':
       return {
-        reason:
-          `${sentence(reason)}. ${open.map(({ evidence }) => `${sentence(evidence)}.`).join(' ')}`.trim(),
+        reason: [reason, ...open.map(({ evidence }) => evidence)].map(stopped).join(' '),
         consequence: hazardInWords(prepared, locks),
         recovery,
         command:
@@ -205,4 +206,9 @@ function branchesInWords(branches: readonly BranchView[]): string {
 
 function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** With a full stop, unless it ends like a sentence already. */
+function stopped(text: string): string {
+  return /[.?!]$/.test(text) ? sentence(text) : `${sentence(text)}.`;
 }

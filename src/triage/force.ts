@@ -97,7 +97,7 @@ async function decideAbort(
   const { transactionId } = transaction;
   const epoch = epochOf(transaction);
   const standing = (await log.settle([{ transactionId, epoch }], 'operator')).get(transactionId);
-  if (standing?.decision === 'abort') return carryOut(options, transactionId);
+  if (standing?.decision === 'abort') return carryOut(options, transaction);
   return lost(standing === undefined ? FORGOTTEN : committedBy(standing.decidedBy));
 }
 
@@ -121,7 +121,7 @@ async function decideCommit(
   if (typeof branches === 'string') return lost(branches);
   await operatorLog.commit({ transactionId, epoch, label: transaction.label, branches });
   const standing = (await log.decisionsOf([transactionId])).get(transactionId);
-  if (standing?.decision === 'commit') return carryOut(options, transactionId);
+  if (standing?.decision === 'commit') return carryOut(options, transaction);
   if (standing === undefined) return lost('its epoch is not retired');
   return lost(`the log decided abort meanwhile, by ${standing.decidedBy}`);
 }
@@ -150,8 +150,11 @@ async function proveBranches(
 }
 
 /** The register has spoken: from here on it is what recovery does with any decision. */
-async function carryOut(options: ResolveOptions, transactionId: string): Promise<ForceResult> {
-  return { kind: 'decided', resolution: await resolve(options, [transactionId]) };
+async function carryOut(
+  options: ResolveOptions,
+  transaction: TransactionView,
+): Promise<ForceResult> {
+  return { kind: 'decided', resolution: await resolve(options, [transaction]) };
 }
 
 async function forceBranches(

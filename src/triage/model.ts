@@ -32,6 +32,7 @@ export interface BranchView {
   readonly participant: string;
   /** Ordinal in the transaction, from 1. */
   readonly branch: number;
+  /** Empty where no branch of the transaction is left to tell its epoch. */
   readonly gid: string;
   readonly state: BranchState;
   /** Decimal digits. */

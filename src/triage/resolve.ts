@@ -2,6 +2,7 @@
  * Doing what the log decided, or winning the abort: one pass of recovery over chosen transactions, in an
  * operator's name. Nothing here decides; it is safe beside daemons, coordinators and other operators.
  */
+import type { DecisionLog } from '../decision-log/decision-log.ts';
 import type { Publish } from '../events.ts';
 import { parseGid } from '../participant/gid.ts';
 import { DECISION_TABLE, type RecoveryAction } from '../recovery/decision-table.ts';
@@ -83,33 +84,57 @@ async function recovererOf(options: ResolveOptions): Promise<Recoverer> {
 /** One pass over every participant, for these transactions alone. Rejects when the log does not answer. */
 export async function resolve(
   options: ResolveOptions,
-  transactionIds: readonly string[],
+  transactions: readonly TransactionView[],
 ): Promise<Resolution> {
   const { participants, actor } = options;
-  const { operatorLog } = await options.openLog();
+  const { log, operatorLog } = await options.openLog();
   const recoverer = await recovererOf(options);
-  const chosen = new Set(transactionIds);
+  const chosen = new Set(transactions.map(({ transactionId }) => transactionId));
   const isChosen = (gid: string): boolean => chosen.has(parseGid(gid)?.transactionId ?? '');
   const skip = (gid: string): BranchLeft | undefined =>
     isChosen(gid) ? undefined : { ...SKIPPED, gid };
+  await recordContradictions(log, transactions, actor);
   const reports = await Promise.all(
     [...participants.keys()].map(
       async (name) => [name, await recoverer.recoverParticipant(name, { skip })] as const,
     ),
   );
   const resolution = summarize(reports, isChosen);
+  const { committed, rolledBack, left } = resolution;
   await operatorLog.note({
     actor,
     action: 'resolve',
-    transactionId: transactionIds.length === 1 ? transactionIds[0] : undefined,
-    before: { transactionIds },
-    after: {
-      committed: resolution.committed,
-      rolledBack: resolution.rolledBack,
-      left: resolution.left.length,
-    },
+    transactionId: chosen.size === 1 ? [...chosen][0] : undefined,
+    before: { transactionIds: [...chosen] },
+    after: { committed, rolledBack, left: left.length },
   });
   return resolution;
+}
+
+/**
+ * A branch that was seen to have ended against the decision would be seen by nobody any more once its siblings
+ * are finished: it is kept until somebody acknowledges it.
+ */
+async function recordContradictions(
+  log: DecisionLog,
+  transactions: readonly TransactionView[],
+  actor: string,
+): Promise<void> {
+  for (const { transactionId, decision, branches } of transactions) {
+    if (decision?.decision !== 'commit') continue;
+    for (const { participant, gid, state, xid } of branches) {
+      if (state !== 'rolled-back' || gid === '') continue;
+      await log.recordHeuristic({
+        transactionId,
+        gid,
+        participant,
+        decision: decision.decision,
+        kind: 'rollback',
+        evidence: `the decision is commit, and transaction ${xid ?? '?'} of the branch is rolled back`,
+        foundBy: actor,
+      });
+    }
+  }
 }
 
 const SKIPPED: BranchLeft = {

@@ -11,7 +11,7 @@ import { coordinatorsOf, type CoordinatorState } from './coordinators.ts';
 import { explain, type Explanation } from './explain.ts';
 import { force, type ForceRequest, type ForceResult } from './force.ts';
 import { find, type Found } from './find.ts';
-import type { Survey } from './model.ts';
+import type { Survey, TransactionView } from './model.ts';
 import {
   isActive,
   planOf,
@@ -55,8 +55,8 @@ export class Triage implements AsyncDisposable {
    * What recovery would do about these transactions, now and in the operator's name: commit what is decided
    * so, win the abort where nobody can decide any more. Rejects when the log does not answer.
    */
-  resolve(transactionIds: readonly string[]): Promise<Resolution> {
-    return resolve(this.#options, transactionIds);
+  resolve(transactions: readonly TransactionView[]): Promise<Resolution> {
+    return resolve(this.#options, transactions);
   }
 
   /** One pass over all participants, as the daemon makes it. Rejects when the log does not answer. */

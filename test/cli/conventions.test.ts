@@ -1,12 +1,15 @@
 /** What holds for every verb: help, formats, colour, limits of time, and how fast it starts. */
 import { execFileSync } from 'node:child_process';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parse } from 'yaml';
 
 import type { Survey } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli, runBuilt } from '../support/built-cli.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
+
+// Each command is a process of its own, and the machine may be busy.
+vi.setConfig({ testTimeout: 120_000 });
 
 const VERBS = [
   ['list'],

@@ -1,10 +1,16 @@
 /** `pgxa force` and `pgxa forget`: decisions by hand, their guards, their audit, and every race they can lose. */
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import pg from 'pg';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Survey } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant, rollbackAll } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
+
+// Each command is a process of its own, and the machine may be busy.
+vi.setConfig({ testTimeout: 120_000 });
 
 const CONFIRMED = ['--yes', '--reason', 'incident 4711'];
 
@@ -20,7 +26,7 @@ describe('pgxa force', () => {
     bank.log.query('select participant, kind, decision from pgxa.heuristic order by participant');
   const audit = (): Promise<Record<string, unknown>[]> =>
     bank.log.query(
-      'select action, reason, transaction_id, before, after from pgxa.audit order by id',
+      'select action, reason, role_name, transaction_id, before, after from pgxa.audit order by id',
     );
 
   it('commits an undecided transaction of a dead coordinator through the register, with its evidence', async () => {
@@ -270,6 +276,50 @@ describe('pgxa force', () => {
     expect(4 - rolledBack - (committed === 1 ? 0 : 2)).toBe(
       Number(markers['orders']) + Number(markers['billing']),
     );
+  });
+
+  it('works with the rights of pgxa_operator alone: resolve, force, forget, recover', async () => {
+    const sql = await readFile(new URL('../../sql/roles.sql', import.meta.url), 'utf8');
+    const owner = new pg.Client({ connectionString: bank.log.connectionString });
+    await owner.connect();
+    const name = `alice_${randomBytes(4).toString('hex')}`;
+    try {
+      await owner.query(sql);
+      await owner.query(`create role ${name} login password 'operator-secret'`);
+      await owner.query(`grant pgxa_operator to ${name}`);
+      const url = bank.log.server.connectionString(bank.log.database, {
+        user: name,
+        password: 'operator-secret',
+      });
+      const places = Object.fromEntries(
+        bank.participants.map((one) => [one.name, one.connectionString]),
+      );
+      const config = ['--config', await bank.writeConfig('operator.yaml', places, url)];
+      const undecided = await bank.plant({ coordinator: 'silent' });
+      const decided = await bank.plant({ coordinator: 'retired', decision: 'commit' });
+      const against = await bank.plant({ coordinator: 'retired', decision: 'commit' });
+      const live = await bank.plant({ coordinator: 'live' });
+      for (const args of [
+        ['resolve', decided.id, '--yes'],
+        ['force', 'commit', undecided.id, ...CONFIRMED],
+        ['force', 'rollback', against.id, ...CONFIRMED, '--override'],
+        ['force', 'commit', live.id, ...CONFIRMED, '--override'],
+        ['forget', against.id, ...CONFIRMED],
+        ['recover'],
+        ['history', '--audit'],
+        ['coordinators'],
+        ['check'],
+      ]) {
+        const end = await bank.pgxa(...args, ...config);
+        expect({ args, ...end }).toMatchObject({ args, code: 0 });
+      }
+      expect(await bank.markers()).toEqual({ orders: 3, billing: 3 });
+      expect(new Set((await audit()).map(({ role_name }) => role_name))).toEqual(new Set([name]));
+    } finally {
+      await owner.query(`drop owned by ${name}`).catch(() => undefined);
+      await owner.query(`drop role if exists ${name}`);
+      await owner.end();
+    }
   });
 
   it('forget acknowledges a heuristic outcome, once, with a reason; it is another verb on purpose', async () => {

@@ -1,5 +1,5 @@
 /** `pgxa recover`, `coordinators` and `history`: what recovery sees, who runs, what was decided by whom. */
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type {
   CoordinatorState,
@@ -12,6 +12,9 @@ import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant } from '../support/planted.ts';
 import { startControlledServer } from '../support/servers.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
+
+// Each command is a process of its own, and the machine may be busy.
+vi.setConfig({ testTimeout: 120_000 });
 
 describe('pgxa recover, coordinators, history', () => {
   let bank: TriageBank;
@@ -127,14 +130,18 @@ describe('pgxa recover, coordinators, history', () => {
       (await bank.json<{ decisions: DecisionRecord[] }>('history', ...args)).data.decisions.map(
         (one) => one.transactionId,
       );
-    expect(await idsOf()).toEqual([aborted.id, committed.id]);
-    expect(await idsOf('--outcome', 'commit')).toEqual([committed.id]);
-    expect(await idsOf('--by', 'operator')).toEqual([aborted.id]);
-    expect(await idsOf('--label', 'order')).toEqual([committed.id]);
-    expect(await idsOf('--id', committed.id)).toEqual([committed.id]);
-    expect(await idsOf('--limit', '1')).toEqual([aborted.id]);
-    expect(await idsOf('--until', '1h')).toEqual([]);
-    expect(await idsOf('--since', '1h')).toHaveLength(2);
+    const both = [aborted.id, committed.id];
+    const asked: readonly (readonly [string[], string[]])[] = [
+      [[], both],
+      [['--outcome', 'commit'], [committed.id]],
+      [['--by', 'operator'], [aborted.id]],
+      [['--label', 'order'], [committed.id]],
+      [['--id', committed.id], [committed.id]],
+      [['--limit', '1'], [aborted.id]],
+      [['--until', '1h'], []],
+      [['--since', '1h'], both],
+    ];
+    for (const [args, ids] of asked) expect([args, await idsOf(...args)]).toEqual([args, ids]);
     const { data } = await bank.json<{ entries: AuditRecord[] }>(
       'history',
       '--audit',

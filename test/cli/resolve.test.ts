@@ -1,10 +1,13 @@
 /** `pgxa resolve`: what the log decided, or the abort that is won. Off a terminal and on one, alone and in races. */
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import type { PlannedStep, Resolution } from '../../src/index.ts';
+import type { PlannedStep, Resolution, Survey } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
-import { plant } from '../support/planted.ts';
+import { plant, rollbackAll } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
+
+// Each command is a process of its own, and the machine may be busy.
+vi.setConfig({ testTimeout: 120_000 });
 
 describe('pgxa resolve', () => {
   let bank: TriageBank;
@@ -107,6 +110,23 @@ describe('pgxa resolve', () => {
     expect(code).toBe(5);
     expect(data).toMatchObject({ committed: 1, failed: [{ participant: 'billing' }] });
     expect(await bank.markers()).toEqual({ orders: 1, billing: 0 });
+  });
+
+  it('a branch that was rolled back by hand is kept as contradictory when the others are finished', async () => {
+    const { id } = await bank.plant({ coordinator: 'retired', decision: 'commit' });
+    await rollbackAll(bank.participant('billing'));
+    expect(await bank.pgxa('resolve', id, '--yes')).toMatchObject({ code: 0 });
+    expect(await bank.markers()).toEqual({ orders: 1, billing: 0 });
+    const { data } = await bank.json<Survey>('list');
+    expect(data.transactions).toMatchObject([
+      {
+        transactionId: id,
+        verdict: 'contradictory',
+        heuristics: [{ participant: 'billing', kind: 'rollback' }],
+      },
+    ]);
+    expect(await bank.pgxa('forget', id, '--yes', '--reason', 'mended')).toMatchObject({ code: 0 });
+    expect((await bank.json<Survey>('list')).data.transactions).toEqual([]);
   });
 
   it('raced by recovery and by a second operator: every transaction has one outcome, no heuristic', async () => {

@@ -1,10 +1,13 @@
 /** `pgxa show` and `pgxa explain`: everything about one transaction. */
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Explanation } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant, rollbackAll } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
+
+// Each command is a process of its own, and the machine may be busy.
+vi.setConfig({ testTimeout: 120_000 });
 
 describe('pgxa show and explain', () => {
   let bank: TriageBank;
@@ -69,13 +72,13 @@ describe('pgxa show and explain', () => {
     [
       'commit',
       { coordinator: 'retired', decision: 'commit' },
-      /decision is commit: made by its coordinator/,
+      /The decision is commit: made by its coordinator/,
       'resolve',
     ],
     [
       'abort',
       { coordinator: 'retired', decision: 'abort' },
-      /decision is abort: made by/,
+      /The decision is abort: made by/,
       'resolve',
     ],
     [
@@ -144,6 +147,6 @@ describe('pgxa show and explain', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/Verdict: +foreign/);
     expect(stdout).toMatch(/Hands off: never finish it by hand/);
-    expect(stdout).toMatch(/Safe command: none/);
+    expect(stdout).toMatch(/Safe command: none\n/);
   });
 });
