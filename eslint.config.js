@@ -64,6 +64,7 @@ export default tseslint.config(
   // Dependency direction (DESIGN.md section 6):
   // index -> transaction-manager -> {coordinator, recovery} -> {participant, decision-log} -> {states, errors, ...}
   forbid(['src/*.ts'], [pg, toTest, toCli]),
+  forbid(['cli/**'], [pg, toTest]),
   forbid(
     ['src/coordinator/**'],
     [pg, toTest, toCli, to('recovery', 'coordinator and recovery meet only in the decision log.')],

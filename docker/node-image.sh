@@ -18,7 +18,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 rootfs=$work/rootfs
 packages=libstdc++6,ca-certificates
-[[ $kind != systemd ]] || packages+=,systemd,systemd-sysv,dbus
+[[ $kind != systemd ]] || packages+=,systemd,systemd-sysv,dbus,procps
 debian_rootfs "$rootfs" "$packages"
 
 install -m 755 "$(readlink -f "$(command -v node)")" "$rootfs/usr/local/bin/node"
@@ -28,7 +28,13 @@ if [[ $kind == systemd ]]; then
     systemd-udevd.service systemd-tmpfiles-clean.timer; do
     ln -sf /dev/null "$rootfs/etc/systemd/system/$unit"
   done
-  import_rootfs "$rootfs" "$image" --change 'CMD ["/sbin/init"]' --change 'ENV container=docker'
+  # On a machine systemd makes the root mount shared by itself, and in a container it leaves that to others; its
+  # credentials are mounted by a helper in another name space, and would not be seen without it.
+  install -m 755 /dev/stdin "$rootfs/sbin/boot" <<'BOOT'
+#!/bin/sh
+mount --make-rshared / && exec /sbin/init
+BOOT
+  import_rootfs "$rootfs" "$image" --change 'CMD ["/sbin/boot"]' --change 'ENV container=docker'
   exit
 fi
 

@@ -73,6 +73,8 @@ create table pgxa.participant (
   -- retention has to know before it forgets.
   listed_at timestamptz,
   oldest_in_doubt uuid,
+  -- Up to which it was checked what a failover or a restore has lost.
+  listed_timeline text,
   -- An operator's word that nobody will ever ask for a decision because of this server.
   retired_at timestamptz,
   primary key (name, system_identifier, database_oid)
@@ -125,7 +127,8 @@ create table pgxa.audit (
   after jsonb
 );
 
-create function pgxa.refuse_change() returns trigger language plpgsql as $$
+create function pgxa.refuse_change() returns trigger
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   raise exception '%.%: % is refused by trigger %',
     tg_table_schema, tg_table_name, tg_op, tg_name using errcode = 'insufficient_privilege';
@@ -140,7 +143,8 @@ create trigger decision_is_kept before delete on pgxa.decision
   for each row when (old.decided_at > clock_timestamp() - interval '1 day')
   execute function pgxa.refuse_change();
 -- A key is worth as much as the decision that came with it.
-create function pgxa.refuse_while_remembered() returns trigger language plpgsql as $$
+create function pgxa.refuse_while_remembered() returns trigger
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   horizon timestamptz := (select forgotten_before from pgxa.horizon);
 begin
@@ -180,7 +184,8 @@ create trigger installation_is_fixed before update or delete on pgxa.installatio
   for each row execute function pgxa.refuse_change();
 
 -- What wakes recovery: an epoch ended, or an operator decided.
-create function pgxa.wake_recovery() returns trigger language plpgsql as $$
+create function pgxa.wake_recovery() returns trigger
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   perform pg_notify('pgxa_recovery', tg_table_name);
   return null;
@@ -200,29 +205,53 @@ create function pgxa.moment_of(id uuid) returns timestamptz language sql immutab
   select to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
 $$;
 
--- Partitions are made and dropped by functions of the owner, so that no role needs rights of definition.
--- One lock for both: a day is not made again while it is being forgotten.
-create function pgxa.make_partition(moment timestamptz) returns text
-  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  first_moment timestamptz := date_trunc('day', moment at time zone 'UTC') at time zone 'UTC';
-  name text := 'decision_' || to_char(first_moment at time zone 'UTC', 'YYYYMMDD');
+-- Retention believes that a commit is decided within a day of its transaction's id (a deadline is no longer).
+-- Held here, because the id is made by the clock of the coordinator: one whose clock is behind is refused.
+create function pgxa.refuse_late_commit() returns trigger
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
+  raise exception 'transaction % began at % by its id, which is too long ago to be committed now',
+    new.transaction_id, pgxa.moment_of(new.transaction_id)
+    using errcode = 'PX001', hint = 'Is the clock of the machine that began it right?';
+end
+$$;
+create trigger decision_is_not_late before insert on pgxa.decision
+  for each row when (new.decided_by = 'coordinator' and new.outcome = 'commit'
+                     and new.transaction_id < pgxa.uuid_at(clock_timestamp() - interval '25 hours'))
+  execute function pgxa.refuse_late_commit();
+
+-- Partitions are made and dropped by functions of the owner, so that no role needs rights of definition.
+-- One lock for both: a day is not made again while it is being forgotten. The horizon is read FOR SHARE, so that a
+-- snapshot that is older than a drop fails (40001) and does not make the day again. A day is a day of UTC,
+-- wherever the log and its clients are: elsewhere some days have 23 or 25 hours.
+create function pgxa.make_partition(moment timestamptz) returns text
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
+declare
+  first_moment timestamptz := date_trunc('day', moment);
+  day_name text := 'decision_' || to_char(first_moment, 'YYYYMMDD');
+  horizon timestamptz;
+begin
+  if moment not between '1970-01-01' and clock_timestamp() + interval '1 year' then
+    raise exception 'no transaction begins at %', moment
+      using errcode = 'PX001', hint = 'Is the clock of the machine that began it right?';
+  end if;
   perform pg_advisory_xact_lock(hashtextextended('pgxa partitions', 0));
-  if first_moment < (select forgotten_before from pgxa.horizon) then
+  select forgotten_before into horizon from pgxa.horizon for share;
+  if first_moment < horizon then
     raise exception 'the log has forgotten the transactions of %', first_moment
       using errcode = 'PX001', hint = 'Is the clock of the machine that began it right?';
   end if;
-  if to_regclass(format('pgxa.%I', name)) is not null then
+  if exists (select from pgxa.partitions() p where p.name = day_name) then
     return null;
   end if;
-  execute format('create table pgxa.%I (like pgxa.decision including all)', name);
+  execute format('create table pgxa.%I (like pgxa.decision including all)', day_name);
   execute format('create trigger decision_is_not_truncated before truncate on pgxa.%I
-                    for each statement execute function pgxa.refuse_change()', name);
+                    for each statement execute function pgxa.refuse_change()', day_name);
   -- ATTACH takes SHARE UPDATE EXCLUSIVE on the register: nobody who decides waits for it.
   execute format('alter table pgxa.decision attach partition pgxa.%I for values from (%L) to (%L)',
-                 name, pgxa.uuid_at(first_moment), pgxa.uuid_at(first_moment + interval '1 day'));
-  return name;
+                 day_name, pgxa.uuid_at(first_moment), pgxa.uuid_at(first_moment + interval '24 hours'));
+  return day_name;
 end
 $$;
 
@@ -231,66 +260,76 @@ create function pgxa.make_partitions(days_ahead integer) returns setof text
   select made
     from generate_series(-1, days_ahead) day
    cross join lateral pgxa.make_partition(
-           greatest(clock_timestamp() + day * interval '1 day',
+           greatest(clock_timestamp() + day * interval '24 hours',
                     (select forgotten_before from pgxa.horizon))) made
    where made is not null
 $$;
 
--- Forgets the days before the retention, unless a participant could need one of them. Answers the names of
--- the dropped partitions, or why none is. DETACH locks the register for a moment: it waits at most
--- 100 ms for those who are deciding, and gives up then (55P03), for another hour.
-create function pgxa.drop_partitions(retention interval, out dropped text[], out held_by text)
+create function pgxa.partitions(out name text, out until_moment timestamptz) returns setof record
+  language sql stable set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
+  select c.relname::text, (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamptz
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid
+   where i.inhparent = 'pgxa.decision'::regclass and c.relname ~ '^decision_[0-9]{8}$'
+$$;
+
+-- Who could still need a decision about a transaction that began before that moment: a server that holds such
+-- a branch, whatever stands behind its name now; and one that stands there and whose list was not read lately.
+-- An operator's "retired" counts for as long as nobody has seen or registered the server again.
+create function pgxa.who_needs(moment timestamptz) returns text
+  language sql stable set search_path = pg_catalog, pg_temp as $$
+  with server as (
+         select *, row_number() over (partition by name order by last_seen_at desc) = 1 as stands_there
+           from pgxa.participant
+          where retired_at is null
+             or retired_at <= greatest(last_seen_at, coalesce(listed_at, '-infinity')))
+  select min(format('participant "%s" %s', name,
+                    case when oldest_in_doubt < pgxa.uuid_at(moment)
+                           then 'holds a branch of transaction ' || oldest_in_doubt
+                         when listed_at is null then 'was never listed by recovery'
+                         else 'was last listed at ' || listed_at end))
+    from server
+   where oldest_in_doubt < pgxa.uuid_at(moment)
+      or (stands_there
+          and (listed_at is null or listed_at < clock_timestamp() - interval '1 hour'))
+$$;
+
+-- Forgets the oldest day, if it is before the retention and no participant could need it. Answers the name of the
+-- dropped partition, or why none is. DETACH locks the register for a moment: it waits at most 100 ms for
+-- those who are deciding, and gives up then (55P03). The caller's clock has to agree: a log whose clock
+-- has jumped ahead would forget what was decided today.
+create function pgxa.drop_oldest_day(retention interval, callers_clock timestamptz,
+                                     out dropped text, out held_by text)
   language plpgsql security definer
-  set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
+  set search_path = pg_catalog, pg_temp set timezone = 'UTC' set lock_timeout = '100ms' as $$
 declare
-  new_horizon timestamptz :=
-    date_trunc('day', (clock_timestamp() - retention) at time zone 'UTC') at time zone 'UTC';
-  name text;
+  until_moment timestamptz;
 begin
-  dropped := '{}';
-  -- A deadline is at most a day, and the lists of participants may be an hour old.
-  if retention < interval '2 days' then
+  -- A commit is decided within 25 hours of its id, and the lists of participants may be an hour old.
+  if retention is null or retention < interval '48 hours' then
     raise exception 'retention % is too short: expected 2 days or more', retention
       using errcode = 'invalid_parameter_value';
   end if;
   perform pg_advisory_xact_lock(hashtextextended('pgxa partitions', 0));
-  if not exists (select from pgxa.partitions() p where p.until_moment <= new_horizon) then
+  select p.name, p.until_moment into dropped, until_moment
+    from pgxa.partitions() p order by p.until_moment limit 1;
+  if until_moment is null or until_moment > date_trunc('day', clock_timestamp() - retention) then
+    dropped := null;
     return;
   end if;
-  held_by := pgxa.who_needs(new_horizon);
+  held_by := case
+    when callers_clock is null
+         or abs(extract(epoch from clock_timestamp() - callers_clock)) > 3600
+      then format('the clock of the log says %s, that of the daemon %s', clock_timestamp(), callers_clock)
+    else pgxa.who_needs(until_moment) end;
   if held_by is not null then
+    dropped := null;
     return;
   end if;
-  update pgxa.horizon set forgotten_before = new_horizon where forgotten_before < new_horizon;
-  for name in select p.name from pgxa.partitions() p where p.until_moment <= new_horizon loop
-    execute format('alter table pgxa.decision detach partition pgxa.%I', name);
-    execute format('drop table pgxa.%I', name);
-    dropped := dropped || name;
-  end loop;
+  update pgxa.horizon set forgotten_before = until_moment where forgotten_before < until_moment;
+  execute format('alter table pgxa.decision detach partition pgxa.%I', dropped);
+  execute format('drop table pgxa.%I', dropped);
 end
 $$;
 
-create function pgxa.partitions(out name text, out until_moment timestamptz) returns setof record
-  language sql stable set search_path = pg_catalog, pg_temp as $$
-  select c.relname::text,
-         (to_date(right(c.relname, -9), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC'
-    from pg_inherits i join pg_class c on c.oid = i.inhrelid
-   where i.inhparent = 'pgxa.decision'::regclass and c.relname ~ '^decision_[0-9]+$'
-$$;
-
--- A participant whose list was not read lately, or which still holds a branch from before that moment.
-create function pgxa.who_needs(moment timestamptz) returns text
-  language sql stable set search_path = pg_catalog, pg_temp as $$
-  select min(format('participant "%s" %s', p.name,
-                    case when p.listed_at is null then 'was never listed by recovery'
-                         when p.listed_at < clock_timestamp() - interval '1 hour'
-                           then 'was last listed at ' || p.listed_at
-                         else 'holds a branch of ' || p.oldest_in_doubt end))
-    from (select distinct on (name) * from pgxa.participant order by name, last_seen_at desc) p
-   where p.retired_at is null
-     and (p.listed_at is null or p.listed_at < clock_timestamp() - interval '1 hour'
-          or p.oldest_in_doubt < pgxa.uuid_at(moment))
-$$;
-
-revoke execute on function pgxa.make_partition, pgxa.make_partitions, pgxa.drop_partitions from public;
+revoke execute on function pgxa.make_partition, pgxa.make_partitions, pgxa.drop_oldest_day from public;
 select pgxa.make_partitions(3);

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests that need a Docker engine and an image that boots systemd: scripts/systemd-unit.sh. */
+/** Tests that need a Docker engine and an image that boots systemd: scripts/packaging.sh. */
 export default defineConfig({
   test: {
     include: ['packaging/test/**/*.test.ts'],
@@ -8,5 +8,7 @@ export default defineConfig({
     testTimeout: 90_000,
     hookTimeout: 240_000,
     pool: 'forks',
+    // Each boots a small machine.
+    fileParallelism: false,
   },
 });

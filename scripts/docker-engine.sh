@@ -69,5 +69,8 @@ engine_halt() {
 
 engine_stop() {
   engine_halt
-  [[ -z $engine_work ]] || rm -rf "$engine_work"
+  [[ -n $engine_work ]] || return 0
+  # A container on the host's network leaves the name of that name space mounted.
+  umount "$engine_work"/exec/netns/* 2>/dev/null || true
+  rm -rf "$engine_work" || echo "left behind: $engine_work" >&2
 }

@@ -47,10 +47,10 @@ grant insert (transaction_id, epoch, outcome, decided_by, label, branches) on pg
   to pgxa_application, pgxa_recovery, pgxa_operator;
 grant insert (key, transaction_id) on pgxa.idempotency to pgxa_application, pgxa_recovery;
 -- A day that has no partition yet gets one from whoever decides first on it.
-grant execute on function pgxa.make_partition, pgxa.make_partitions
-  to pgxa_application, pgxa_recovery, pgxa_operator;
+grant execute on function pgxa.make_partition to pgxa_application, pgxa_recovery, pgxa_operator;
+grant execute on function pgxa.make_partitions to pgxa_recovery;
 -- Retention. Days are dropped whole, and none that a participant could need (pgxa.who_needs).
-grant execute on function pgxa.drop_partitions to pgxa_recovery;
+grant execute on function pgxa.drop_oldest_day to pgxa_recovery;
 grant delete on pgxa.idempotency, pgxa.coordinator to pgxa_recovery;
 -- Which daemon works.
 grant insert (name, holder, holder_id, term, expires_at) on pgxa.lease to pgxa_recovery;
@@ -68,7 +68,7 @@ grant insert (name, system_identifier, database_oid, database_name, timeline) on
   to pgxa_application, pgxa_recovery, pgxa_operator;
 grant update (database_name, timeline, last_seen_at) on pgxa.participant
   to pgxa_application, pgxa_recovery, pgxa_operator;
-grant update (listed_at, oldest_in_doubt) on pgxa.participant to pgxa_recovery;
+grant update (listed_at, oldest_in_doubt, listed_timeline) on pgxa.participant to pgxa_recovery;
 grant update (retired_at) on pgxa.participant to pgxa_operator;
 
 -- Records: everybody adds, nobody changes; only an operator acknowledges.

@@ -18,6 +18,16 @@ export interface PgxaEvents {
   'participant:unavailable': { readonly participant: string; readonly error: Error };
   /** Another server than before stands behind this name. Meant? If not, stop and look. */
   'participant:server-changed': { readonly participant: string; readonly before: string };
+  /**
+   * The server behind this name goes on in another history: a standby was promoted, or a backup restored.
+   * `lost` branches of committed transactions are missing in it, and are recorded as heuristic outcomes.
+   */
+  'participant:timeline-changed': {
+    readonly participant: string;
+    readonly from: string;
+    readonly to: string;
+    readonly lost: number;
+  };
   'transaction:begun': { readonly transactionId: string; readonly label: string | undefined };
   /** A branch's vote has arrived. */
   'branch:voted': {

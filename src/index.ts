@@ -4,12 +4,12 @@
  * @packageDocumentation
  */
 export { migrateDecisionLog, pendingMigrations } from './migrate-decision-log.ts';
-export type { PendingMigration } from './decision-log/pending-migrations.ts';
 export { createTransactionManager } from './transaction-manager.ts';
 export { createRecoveryDaemon } from './recovery-daemon.ts';
 export type {
   ConnectionOptions,
   ParticipantOptions,
+  PendingMigration,
   RecoveryDaemon,
   RecoveryDaemonConfig,
   RunOptions,

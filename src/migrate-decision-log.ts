@@ -1,10 +1,7 @@
 import { parseConnectionConfig } from './config.ts';
 import { migrateDecisionLog as migrate } from './decision-log/migrate.ts';
-import {
-  pendingMigrations as pending,
-  type PendingMigration,
-} from './decision-log/pending-migrations.ts';
-import type { ConnectionOptions } from './public-surface.ts';
+import { pendingMigrations as pending } from './decision-log/pending-migrations.ts';
+import type { ConnectionOptions, PendingMigration } from './public-surface.ts';
 
 /**
  * Creates the schema `pgxa` in a database, or brings it up to this version of pgxa. Safe to run at any

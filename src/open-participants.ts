@@ -37,8 +37,10 @@ export function makeParticipants(
   for (const [name, place] of Object.entries(options.config.participants)) {
     const register = async (facts: ServerFacts): Promise<void> => {
       assertDistinct(servers, name, facts);
-      servers.set(name, facts);
       await options.register(name, facts);
+      // Two that were looked at meanwhile: the later one is refused.
+      assertDistinct(servers, name, facts);
+      servers.set(name, facts);
     };
     participants.set(name, makeParticipant(name, place, options, register));
   }

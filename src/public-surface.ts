@@ -135,6 +135,14 @@ export interface TransactionManager extends AsyncDisposable {
   close(options?: { readonly timeoutMs?: number }): Promise<void>;
 }
 
+/** A migration of the decision log that has not been run there yet. */
+export interface PendingMigration {
+  readonly id: number;
+  /** Of the package's `migrations`. */
+  readonly file: string;
+  readonly sql: string;
+}
+
 export interface RecoveryDaemonConfig {
   /** Name of this daemon, for operators; up to 200 characters. */
   readonly name: string;
@@ -148,7 +156,7 @@ export interface RecoveryDaemonConfig {
   readonly connectTimeoutMs?: number;
   /**
    * Time between two looks at a participant, in milliseconds; default 1 000. It is looked at more often while
-   * something is in doubt there, a little more seldom after a quiet minute.
+   * something is in doubt there, a little more seldom (every 1.5 intervals) after ten quiet seconds.
    */
   readonly intervalMs?: number;
   /** Another daemon takes over when this one was not heard of for so long, in milliseconds; default 5 000. */

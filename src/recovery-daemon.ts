@@ -11,6 +11,7 @@ import { publish } from './events.ts';
 import { makeParticipants, registerIn, type RegisterServer } from './open-participants.ts';
 import type { RecoveryDaemon, RecoveryDaemonConfig } from './public-surface.ts';
 import { Daemon } from './recovery/daemon.ts';
+import { FailoverCheck } from './recovery/failover-check.ts';
 import { Recoverer } from './recovery/recoverer.ts';
 import { systemRuntime } from './runtime.ts';
 
@@ -63,11 +64,13 @@ export async function createRecoveryDaemon(config: RecoveryDaemonConfig): Promis
     publish,
     name,
   });
+  const failovers = new FailoverCheck({ log, daemonLog, participants, runtime, publish, name });
   const daemon = new Daemon({
     ...parsed,
     holderId: randomBytes(8).toString('hex'),
     log: daemonLog,
     recoverer,
+    failovers,
     participants: [...participants.keys()],
     runtime,
     publish,

@@ -4,7 +4,7 @@ import { createBank } from '../../test/support/bank.ts';
 import { rounded, startDaemonProcess, startServers, usageOf } from './setting.ts';
 
 const PARTICIPANTS = 20;
-const MINUTES = 5;
+const MINUTES = Number(process.env['PGXA_IDLE_MINUTES'] ?? '5');
 
 /** CPU and memory of a daemon with nothing to do. */
 export async function idle(): Promise<object> {

@@ -47,6 +47,8 @@ export class DaemonHost {
   #reloads: Promise<void> = Promise.resolve();
   /** systemd has been told: from then on it hears of reloads. */
   #isReady = false;
+  /** The file says something else than what is in force. */
+  #isRefused = false;
   #fed = { atMs: 0, tickMs: 0 };
 
   /** @throws ConfigFileError */
@@ -76,7 +78,7 @@ export class DaemonHost {
       'starts',
     );
     const unsubscribe = logEvents(this.#log);
-    const forgetSignals = this.#hearSignals();
+    this.#hearSignals();
     const look = setInterval(() => {
       this.#look();
     }, LOOK_MS);
@@ -95,14 +97,14 @@ export class DaemonHost {
       throw error;
     } finally {
       clearInterval(look);
-      forgetSignals();
       await this.#http?.close();
       unsubscribe();
       this.#metrics.close();
     }
   }
 
-  #hearSignals(): () => void {
+  /** Until the process ends: one that is asked twice to stop still ends with 0. */
+  #hearSignals(): void {
     const stop = (signal: NodeJS.Signals): void => {
       this.#log.info({ signal }, 'was asked to stop');
       this.#stopping.abort();
@@ -117,10 +119,6 @@ export class DaemonHost {
     };
     process.on('SIGTERM', stop).on('SIGINT', stop).on('SIGHUP', reload);
     process.on('uncaughtException', die);
-    return () => {
-      process.off('uncaughtException', die);
-      process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', reload);
-    };
   }
 
   /** Tries until the log answers; what trying again cannot mend is thrown. */
@@ -177,11 +175,13 @@ export class DaemonHost {
     try {
       next = loadConfigFile(this.#context.configPath, this.#context.terminal);
       await this.#change(next);
+      this.#isRefused = false;
       this.#metrics.reloaded(true);
       this.#log.info({ file: next.file }, 'reloaded the configuration');
     } catch (thrown) {
       const problems = thrown instanceof ConfigFileError ? thrown.message : undefined;
       this.#metrics.reloaded(false);
+      this.#isRefused = true;
       this.#log.error(
         { err: problems ?? thrown },
         'the new configuration is refused, the old one stays in force',
@@ -243,11 +243,10 @@ export class DaemonHost {
   #look(): void {
     const status = this.#status();
     if (this.#stopping.signal.aborted) return;
-    void this.#manager.status(
-      status === undefined
-        ? `waits for the decision log: ${this.#redact(this.#startError?.message ?? 'connecting')}`
-        : statusLine(status),
-    );
+    const reason = this.#redact(this.#startError?.message ?? 'connecting');
+    const line =
+      status === undefined ? `waits for the decision log: ${reason}` : statusLine(status);
+    void this.#manager.status(this.#isRefused ? `new configuration refused; ${line}` : line);
     if (status !== undefined) this.#feedWatchdog(status);
   }
 

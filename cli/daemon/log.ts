@@ -39,6 +39,8 @@ export function createLog({ terminal, level, redact }: LogOptions): Logger {
         level: (label) => ({ level: label }),
         log: (fields) => redactAll(fields, redact) as Record<string, unknown>,
       },
+      // It is a plain object by then.
+      serializers: { err: (error: unknown) => error },
       hooks: {
         logMethod(args, method) {
           const [first, ...rest] = args.map((arg: unknown) =>

@@ -40,7 +40,9 @@ export class SystemdContainer {
     // On the host's network, where the test's PostgreSQL servers listen on the loopback address.
     const { stdout } = await run('docker', [
       ...['run', '--detach', '--label', 'pgxa.test=systemd', '--network', 'host'],
-      ...['--cap-add', 'SYS_ADMIN', '--security-opt', 'seccomp=unconfined'],
+      // SYS_PTRACE: beside ProtectProc=invisible, PrivateUsers= looks at a process that it could not see.
+      ...['--cap-add', 'SYS_ADMIN', '--cap-add', 'SYS_PTRACE'],
+      ...['--security-opt', 'seccomp=unconfined'],
       ...['--security-opt', 'apparmor=unconfined', '--tmpfs', '/run', '--tmpfs', '/tmp'],
       ...['--volume', '/sys/fs/cgroup:/sys/fs/cgroup:rw', image],
     ]);
@@ -69,7 +71,7 @@ export class SystemdContainer {
 
   /** What a shell line says, whether it succeeds or not. */
   async say(line: string): Promise<string> {
-    return this.sh(`${line} 2>&1 || true`);
+    return this.sh(`(${line}) 2>&1 || true`);
   }
 
   async write(path: string, text: string, mode = 0o644): Promise<void> {

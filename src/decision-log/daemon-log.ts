@@ -1,3 +1,5 @@
+import type { ServerIdentity } from '../states.ts';
+
 /** What a recovery daemon asks of the log beside the register. None of it decides anything. */
 export interface LeaseRequest {
   readonly names: readonly string[];
@@ -26,6 +28,18 @@ export interface ListingNote {
   readonly oldest: string | undefined;
   /** How long ago the list was read. */
   readonly ageMs: number;
+  /** Of the server, once nothing of an older one is left to check. */
+  readonly timeline: string | undefined;
+}
+
+/** A branch that a commit decision recorded. */
+export interface DecidedBranch {
+  readonly transactionId: string;
+  readonly epoch: string;
+  readonly participant: string;
+  readonly branch: number;
+  readonly xid: string;
+  readonly timeline: string;
 }
 
 export interface Housekeeping {
@@ -54,6 +68,22 @@ export interface DaemonLog {
   retireSilent(heartbeatLimitMs: number): Promise<readonly string[]>;
   /** The server that stands behind a name: the one that was registered last. */
   serverBehind(participant: string): Promise<RegisteredServer | undefined>;
+  /** The timeline that was noted last for a server, and how long ago. */
+  listedTimeline(
+    participant: string,
+    server: ServerIdentity,
+  ): Promise<{ readonly timeline: string; readonly ageMs: number } | undefined>;
+  /**
+   * The youngest branches of a participant on this system that were decided to commit on another timeline than its present one,
+   * newest first, of transactions that are older than `before`. At most a thousand.
+   */
+  decidedElsewhere(request: {
+    readonly participant: string;
+    readonly server: ServerIdentity;
+    readonly before: string | undefined;
+    /** No transaction is looked at that began earlier than so long ago. */
+    readonly withinMs: number;
+  }): Promise<readonly DecidedBranch[]>;
   noteListings(notes: readonly ListingNote[]): Promise<void>;
   keepHouse(retentionDays: number): Promise<Housekeeping>;
   /**

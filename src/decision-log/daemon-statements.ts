@@ -10,7 +10,9 @@ export const LEASE_SQL = `
      set holder = excluded.holder, holder_id = excluded.holder_id,
          term = case when l.holder_id = excluded.holder_id then l.term else l.term + 1 end,
          renewed_at = clock_timestamp(), expires_at = excluded.expires_at
-   where l.holder_id = excluded.holder_id or l.expires_at < clock_timestamp()`;
+   where l.holder_id = excluded.holder_id or l.expires_at < clock_timestamp()
+      -- Written by a clock that was ahead.
+      or l.renewed_at > clock_timestamp()`;
 
 export const LEASES_SQL = `
   select name, holder, holder_id = $2 as ours, term::text as term,
@@ -51,20 +53,38 @@ export const SERVER_BEHIND_SQL = `
   select system_identifier, database_oid from pgxa.participant where name = $1
    order by last_seen_at desc limit 1`;
 
+export const LISTED_TIMELINE_SQL = `
+  select listed_timeline as timeline,
+         extract(epoch from clock_timestamp() - listed_at) * 1000 as age_ms
+    from pgxa.participant
+   where (name, system_identifier, database_oid) = ($1, $2, $3) and listed_timeline is not null`;
+
+/** By the primary key, newest first. */
+export const DECIDED_ELSEWHERE_SQL = `
+  select d.transaction_id::text as transaction_id, d.epoch, b ->> 'participant' as participant,
+         (b ->> 'branch')::int as branch, b ->> 'xid' as xid, b ->> 'timeline' as timeline
+    from pgxa.decision d cross join lateral jsonb_array_elements(d.branches) b
+   where d.transaction_id >= pgxa.uuid_at(clock_timestamp() - $5 * interval '1 millisecond')
+     and d.outcome = 'commit' and ($1::uuid is null or d.transaction_id < $1)
+     and b ->> 'participant' = $4 and b ->> 'system' = $2 and b ->> 'timeline' <> $3 and b ->> 'xid' is not null
+   order by d.transaction_id desc limit 1000`;
+
 export const NOTE_LISTINGS_SQL = `
   update pgxa.participant p
      set listed_at = clock_timestamp() - n.age_ms * interval '1 millisecond',
-         oldest_in_doubt = n.oldest
-    from (select * from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::float8[])
-                     as n (name, system_identifier, database_oid, oldest, age_ms)
+         oldest_in_doubt = n.oldest,
+         listed_timeline = coalesce(n.timeline, p.listed_timeline)
+    from (select * from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::float8[], $6::text[])
+                     as n (name, system_identifier, database_oid, oldest, age_ms, timeline)
            order by name) n
    where (p.name, p.system_identifier, p.database_oid)
          = (n.name, n.system_identifier, n.database_oid)`;
 
 export const MAKE_PARTITIONS_AHEAD_SQL = `select pgxa.make_partitions($1) as name`;
 
-export const DROP_PARTITIONS_SQL = `
-  select dropped, held_by from pgxa.drop_partitions($1 * interval '1 day')`;
+export const DROP_OLDEST_DAY_SQL = `
+  select dropped, held_by
+    from pgxa.drop_oldest_day($1 * interval '24 hours', to_timestamp($2::float8 / 1000))`;
 
 /** In small bites: a lock that is held for long would be somebody's wait. */
 export const FORGET_KEYS_SQL = `

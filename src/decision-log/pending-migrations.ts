@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { ConnectionSettings } from '../postgres/pool.ts';
+import type { PendingMigration } from '../public-surface.ts';
 import {
   assertSchemaVersion,
   connectToLog,
@@ -9,12 +10,6 @@ import {
   readSchemaVersion,
   schemaVersion,
 } from './migrate.ts';
-
-export interface PendingMigration {
-  readonly id: number;
-  readonly file: string;
-  readonly sql: string;
-}
 
 /** What migrateDecisionLog() would run now, in its order. Changes nothing. */
 export async function pendingMigrations(

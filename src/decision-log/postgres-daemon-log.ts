@@ -5,8 +5,10 @@ import { within } from '../patience.ts';
 import { DedicatedConnection } from '../postgres/dedicated-connection.ts';
 import type { ConnectionSettings } from '../postgres/pool.ts';
 import type { Runtime } from '../runtime.ts';
+import type { ServerIdentity } from '../states.ts';
 import type {
   DaemonLog,
+  DecidedBranch,
   Housekeeping,
   LeaseRequest,
   LeaseState,
@@ -42,6 +44,10 @@ interface LeaseRow {
   readonly remaining_ms: string;
 }
 
+interface DecidedRow extends Omit<DecidedBranch, 'transactionId'> {
+  readonly transaction_id: string;
+}
+
 export class PostgresDaemonLog implements DaemonLog {
   readonly #runtime: Runtime;
   readonly #work: DedicatedConnection;
@@ -49,6 +55,8 @@ export class PostgresDaemonLog implements DaemonLog {
    * synchronous standby would stop all recovery. */
   readonly #leases: DedicatedConnection;
   readonly #listener: DedicatedConnection;
+  /** For what may read much: nothing else waits behind it. */
+  readonly #checks: DedicatedConnection;
   readonly #closing = new AbortController();
   #listening: Promise<void> = Promise.resolve();
   #onNotification: (payload: string | undefined) => void = () => undefined;
@@ -62,6 +70,7 @@ export class PostgresDaemonLog implements DaemonLog {
       onConnect: setUpSession,
     };
     this.#work = new DedicatedConnection(connection);
+    this.#checks = new DedicatedConnection(connection);
     this.#leases = new DedicatedConnection({
       ...connection,
       onConnect: async (run) => {
@@ -118,6 +127,36 @@ export class PostgresDaemonLog implements DaemonLog {
     return { systemIdentifier: row.system_identifier, databaseOid: row.database_oid };
   }
 
+  async listedTimeline(
+    participant: string,
+    { systemIdentifier, databaseOid }: ServerIdentity,
+  ): Promise<{ timeline: string; ageMs: number } | undefined> {
+    const { rows } = await this.#work.run<{ timeline: string; age_ms: string }>({
+      text: sql.LISTED_TIMELINE_SQL,
+      values: [participant, systemIdentifier, databaseOid],
+    });
+    const [row] = rows;
+    return row === undefined ? undefined : { timeline: row.timeline, ageMs: Number(row.age_ms) };
+  }
+
+  async decidedElsewhere({
+    participant,
+    server,
+    before,
+    withinMs,
+  }: {
+    readonly participant: string;
+    readonly server: ServerIdentity;
+    readonly before: string | undefined;
+    readonly withinMs: number;
+  }): Promise<readonly DecidedBranch[]> {
+    const { rows } = await this.#checks.run<DecidedRow>({
+      text: sql.DECIDED_ELSEWHERE_SQL,
+      values: [before ?? null, server.systemIdentifier, server.timeline, participant, withinMs],
+    });
+    return rows.map(({ transaction_id, ...row }) => ({ ...row, transactionId: transaction_id }));
+  }
+
   async noteListings(notes: readonly ListingNote[]): Promise<void> {
     if (notes.length === 0) return;
     await this.#work.run({
@@ -128,6 +167,7 @@ export class PostgresDaemonLog implements DaemonLog {
         notes.map(({ databaseOid }) => databaseOid),
         notes.map(({ oldest }) => oldest ?? null),
         notes.map(({ ageMs }) => ageMs),
+        notes.map(({ timeline }) => timeline ?? null),
       ],
     });
   }
@@ -137,18 +177,15 @@ export class PostgresDaemonLog implements DaemonLog {
       text: sql.MAKE_PARTITIONS_AHEAD_SQL,
       values: [DAYS_AHEAD],
     });
-    const { rows } = await this.#work.run<{ dropped: string[]; held_by: string | null }>({
-      text: sql.DROP_PARTITIONS_SQL,
-      values: [retentionDays],
-    });
+    const { dropped, heldBy } = await this.#dropOldDays(retentionDays);
     const forgottenKeys = await this.#inBites(sql.FORGET_KEYS_SQL);
     const forgottenEpochs = await this.#inBites(sql.FORGET_EPOCHS_SQL);
     const horizon = await this.#work.run<{ forgotten_before_ms: string }>({ text: HORIZON_SQL });
     const horizonMs = horizon.rows[0]?.forgotten_before_ms;
     return {
       made: made.rows.map(({ name }) => name),
-      dropped: rows[0]?.dropped ?? [],
-      heldBy: rows[0]?.held_by ?? undefined,
+      dropped,
+      heldBy,
       forgottenEpochs,
       forgottenKeys,
       forgottenBefore: horizonMs === undefined ? undefined : new Date(Number(horizonMs)),
@@ -182,7 +219,9 @@ export class PostgresDaemonLog implements DaemonLog {
 
   async close(): Promise<void> {
     this.#closing.abort(new Error('the daemon stops'));
-    await Promise.all([this.#work, this.#leases, this.#listener].map((one) => one.close()));
+    await Promise.all(
+      [this.#work, this.#checks, this.#leases, this.#listener].map((one) => one.close()),
+    );
     await this.#listening;
   }
 
@@ -204,6 +243,24 @@ export class PostgresDaemonLog implements DaemonLog {
       if (now !== mode) onMode(now, works ? 'notifications arrive' : reason);
       mode = now;
       await this.#runtime.sleep(PROBE_EVERY_MS, signal).catch(() => undefined);
+    }
+  }
+
+  /** One day at a time: each locks the register for a moment of its own. */
+  async #dropOldDays(
+    retentionDays: number,
+  ): Promise<{ dropped: string[]; heldBy: string | undefined }> {
+    const dropped: string[] = [];
+    for (;;) {
+      const { rows } = await this.#work.run<{ dropped: string | null; held_by: string | null }>({
+        text: sql.DROP_OLDEST_DAY_SQL,
+        values: [retentionDays, Date.now()],
+      });
+      const day = rows[0]?.dropped;
+      if (day === null || day === undefined) {
+        return { dropped, heldBy: rows[0]?.held_by ?? undefined };
+      }
+      dropped.push(day);
     }
   }
 

@@ -203,7 +203,10 @@ export class PostgresDecisionLog implements DecisionLog {
   }
 
   async requestRecovery(participant: string): Promise<void> {
-    await this.#reads.run({ text: sql.REQUEST_RECOVERY_SQL, values: [participant] });
+    await this.#reads.run({
+      text: sql.REQUEST_RECOVERY_SQL,
+      values: [`participant ${participant}`],
+    });
   }
 
   async recordHeuristic(record: HeuristicRecord): Promise<boolean> {
@@ -229,7 +232,10 @@ export class PostgresDecisionLog implements DecisionLog {
     return batch.map((request) => replies.get(request) ?? unanswered());
   }
 
-  async #decideGroup(group: readonly CommitRequest[]): Promise<Map<CommitRequest, DecideReply>> {
+  async #decideGroup(
+    group: readonly CommitRequest[],
+    { hasMadeDays }: { readonly hasMadeDays: boolean } = { hasMadeDays: false },
+  ): Promise<Map<CommitRequest, DecideReply>> {
     let reply: CommandReply<{ transaction_id: string }>;
     try {
       reply = await this.#decider.run({
@@ -238,7 +244,9 @@ export class PostgresDecisionLog implements DecisionLog {
         values: decideValues(group),
       });
     } catch (thrown) {
-      return this.#judgeFailure(group, toError(thrown));
+      const error = toError(thrown);
+      if (isWithoutPartition(error) && !hasMadeDays) return this.#decideOnNewDay(group);
+      return this.#judgeFailure(group, error);
     }
     // Cut off while it waited for a synchronous standby: written here, proven nowhere else.
     if (reply.notices.includes('01000') || reply.notices.includes('57P01')) {
@@ -281,7 +289,6 @@ export class PostgresDecisionLog implements DecisionLog {
     error: Error,
   ): Promise<Map<CommitRequest, DecideReply>> {
     // Data that the log cannot store (22), or a forgotten day: one request's fault, not its neighbours'.
-    if (isWithoutPartition(error)) return this.#decideOnNewDay(group);
     const sqlstate = sqlstateOf(error);
     if (sqlstate?.startsWith('22') === true || sqlstate === FORGOTTEN) {
       if (group.length === 1) return answerAll(group, { kind: 'refused', error });
@@ -315,7 +322,7 @@ export class PostgresDecisionLog implements DecisionLog {
     } catch (thrown) {
       return this.#judgeFailure(group, toError(thrown));
     }
-    return this.#decideGroup(group);
+    return this.#decideGroup(group, { hasMadeDays: true });
   }
 
   /** Returns those whose day the log still remembers. */

@@ -1,3 +1,6 @@
+import { ConnectionLostError } from '../postgres/connection-lost.ts';
+import type { RunCommand } from '../postgres/dedicated-connection.ts';
+
 /** Longest wait for one reply of the log; then the fate of the statement is unknown. */
 export const REPLY_TIMEOUT_MS = 5_000;
 const STATEMENT_TIMEOUT_MS = 4_500;
@@ -7,10 +10,8 @@ const STATEMENT_TIMEOUT_MS = 4_500;
  * would be none, so synchronous_commit = off is overruled; and a statement that has waited for another
  * one's row has to see that row.
  */
-export async function setUpSession(
-  run: (command: { text: string }) => Promise<unknown>,
-): Promise<void> {
-  await run({
+export async function setUpSession(run: RunCommand): Promise<void> {
+  const { rows } = await run<{ standby: boolean }>({
     text: `select set_config('default_transaction_isolation', 'read committed', false),
                   -- Nobody waits longer; what is given up must not pile up there.
                   set_config('statement_timeout', '${STATEMENT_TIMEOUT_MS}', false),
@@ -18,6 +19,9 @@ export async function setUpSession(
                   -- "not replicated" is a warning: hidden, it would be a promise.
                   set_config('client_min_messages', 'warning', false),
                   case when current_setting('synchronous_commit') = 'off'
-                       then set_config('synchronous_commit', 'on', false) end`,
+                       then set_config('synchronous_commit', 'on', false) end,
+                  pg_is_in_recovery() as standby`,
   });
+  // It would show an old state of the log, for as long as the session lives.
+  if (rows[0]?.standby === true) throw new ConnectionLostError('the decision log is a standby');
 }

@@ -1,9 +1,15 @@
-import type { ConnectionGroup } from '../postgres/dedicated-connection.ts';
+import type { Command, CommandReply, ConnectionGroup } from '../postgres/dedicated-connection.ts';
 import { toError } from '../errors.ts';
 import type { FinishResult, ServerIdentity, XactStatus } from '../states.ts';
 import { quoteGid } from './gid.ts';
 import type { FinishRequest } from './participant.ts';
-import { isSameDatabase, isSameHistory } from './server-facts.ts';
+import {
+  factsOfRow,
+  isSameDatabase,
+  isSameHistory,
+  SERVER_FACTS_SQL,
+  type ServerFactsRow,
+} from './server-facts.ts';
 import { meaningOfFinishFailure, sqlstateOf } from './sqlstate.ts';
 
 /** Asks a server for the fate of an xid. Both answers come from one connection, in this order. */
@@ -23,11 +29,23 @@ export async function finishBranch(
   askXactStatus: AskXactStatus,
 ): Promise<FinishResult> {
   const reply = await sendFinish(connections, request);
-  if (reply.kind === 'absent') return judgeAbsent(request, askXactStatus);
-  return reply;
+  if (reply.kind !== 'absent') return reply;
+  const result = await judgeAbsent(request, reply.server, askXactStatus);
+  if (result === WRONG_SERVER) connections.renew();
+  return result;
 }
 
-type SendResult = FinishResult | { readonly kind: 'absent' };
+/** `server`: who said so, where it was asked. */
+type SendResult =
+  FinishResult | { readonly kind: 'absent'; readonly server: ServerIdentity | undefined };
+
+const WRONG_SERVER: FinishResult = {
+  kind: 'pending',
+  error: new Error('a standby or another server answers in place of the registered one'),
+};
+
+/** Asked behind the command on the same connection: from another server "not there" is no information. */
+const WHO_ANSWERS: Command = { text: SERVER_FACTS_SQL };
 
 async function sendFinish(
   connections: ConnectionGroup,
@@ -35,18 +53,26 @@ async function sendFinish(
 ): Promise<SendResult> {
   const text = finishSql(request);
   if (request.owner !== undefined) return sendAsOwner(connections, request, request.owner);
-  try {
-    return judgeReply(request, await connections.run({ text }));
-  } catch (thrown) {
-    switch (meaningOfFinishFailure(thrown)) {
-      case 'absent':
-        return { kind: 'absent' };
-      case 'denied':
-        return sendAsOwner(connections, request, undefined);
-      case 'retry':
-        return { kind: 'pending', error: toError(thrown) };
-    }
+  const who = request.absentMeansAborted === true ? [WHO_ANSWERS] : [];
+  const [finish, facts] = await connections.runAdjacent([{ text }, ...who]);
+  if (finish?.status === 'fulfilled') return judgeReply(request, finish.value);
+  switch (meaningOfFinishFailure(finish?.reason)) {
+    case 'absent':
+      return { kind: 'absent', server: serverOf(facts) };
+    case 'denied':
+      return sendAsOwner(connections, request, undefined);
+    case 'retry':
+      return { kind: 'pending', error: toError(finish?.reason) };
   }
+}
+
+function serverOf(
+  reply: PromiseSettledResult<CommandReply> | undefined,
+): ServerIdentity | undefined {
+  if (reply?.status !== 'fulfilled') return undefined;
+  const [row] = reply.value.rows as unknown as readonly ServerFactsRow[];
+  const facts = row === undefined ? undefined : factsOfRow(row);
+  return facts?.inRecovery === false ? facts.server : undefined;
 }
 
 /** Only the owner may finish a branch; membership is not enough, `set role` is (42501 otherwise). */
@@ -57,15 +83,18 @@ async function sendAsOwner(
 ): Promise<SendResult> {
   try {
     const owner = knownOwner ?? (await ownerOf(connections, request.gid));
-    if (owner === undefined) return { kind: 'absent' };
+    if (owner === undefined) return { kind: 'absent', server: undefined };
     const role = `"${owner.replaceAll('"', '""')}"`;
-    const [setRole, finish] = await connections.runAdjacent([
+    const [setRole, finish, , facts] = await connections.runAdjacent([
       { text: `set role ${role}` },
       { text: finishSql(request) },
       { text: 'reset role' },
+      WHO_ANSWERS,
     ]);
     if (finish?.status === 'fulfilled') return judgeReply(request, finish.value);
-    if (meaningOfFinishFailure(finish?.reason) === 'absent') return { kind: 'absent' };
+    if (meaningOfFinishFailure(finish?.reason) === 'absent') {
+      return { kind: 'absent', server: serverOf(facts) };
+    }
     const cause: unknown = setRole?.status === 'rejected' ? setRole.reason : finish?.reason;
     const hint = `grant ${role} to the role that pgxa connects as (with set option)`;
     const error =
@@ -110,12 +139,16 @@ function judgeReply(
 /** What it means that the gid is not there: by the xid of the branch, or not at all. */
 async function judgeAbsent(
   request: FinishRequest,
+  told: ServerIdentity | undefined,
   askXactStatus: AskXactStatus,
 ): Promise<FinishResult> {
   const { decision, evidence } = request;
   // Its backend is gone and it is not prepared, so it is rolled back. Its xid says nothing: it was perhaps
   // never flushed, and is another transaction's after a crash.
-  if (decision === 'abort' && request.absentMeansAborted === true) return { kind: 'done' };
+  if (decision === 'abort' && request.absentMeansAborted === true) {
+    const isThere = told !== undefined && isSameDatabase(told, evidence.server);
+    return isThere ? { kind: 'done' } : WRONG_SERVER;
+  }
   if (evidence.xid === undefined) {
     return hazard('the branch is not there, and its transaction id is not known');
   }
@@ -126,10 +159,7 @@ async function judgeAbsent(
     return { kind: 'pending', error: toError(thrown) };
   }
   const { server, status } = answer;
-  if (server === undefined || !isSameDatabase(server, evidence.server)) {
-    const error = new Error('a standby or another server answers in place of the registered one');
-    return { kind: 'pending', error };
-  }
+  if (server === undefined || !isSameDatabase(server, evidence.server)) return WRONG_SERVER;
   if (!isSameHistory(server, evidence.server)) {
     return hazard(
       `the branch is not there, and the server went from timeline ${evidence.server.timeline} to ` +

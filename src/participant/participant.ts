@@ -93,6 +93,9 @@ export interface PreparedBranch {
   readonly ownedByOther: boolean;
 }
 
+/** `never-issued` is an answer; `too-old` is none: the server has forgotten the fate of the id. */
+export type FateHere = 'committed' | 'aborted' | 'in progress' | 'never-issued' | 'too-old';
+
 /** What one participant holds in doubt. */
 export type InDoubtListing =
   | {
@@ -132,6 +135,11 @@ export interface Participant {
    * server does not answer.
    */
   xactStatus(evidence: Pick<BranchEvidence, 'xid' | 'checkpoint' | 'server'>): Promise<XactStatus>;
+  /**
+   * What the server that answers says of an id, whatever history the id is from. Rejects when it does not answer,
+   * or is a standby.
+   */
+  fateHere(xid: string): Promise<{ readonly server: ServerIdentity; readonly fate: FateHere }>;
   /** Rejects when the server does not answer. */
   listInDoubt(): Promise<InDoubtListing>;
   close(): Promise<void>;

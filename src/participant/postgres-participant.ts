@@ -15,6 +15,7 @@ import { finishBranch } from './finisher.ts';
 import type {
   Branch,
   BranchSpec,
+  FateHere,
   FinishRequest,
   InDoubtListing,
   Participant,
@@ -59,6 +60,8 @@ const COMMAND_TIMEOUT_MS = 10_000;
 const TERMINATE_TIMEOUT_MS = 3_000;
 /** Time for clients to come back and end, before they are cut off. */
 const POOL_END_TIMEOUT_MS = 2_000;
+/** How often recovery makes sure that the log has registered no other server. */
+const REGISTER_EVERY_MS = 60_000;
 /** More unusable idle clients in a row than this mean that the pool is broken. */
 const CHECKOUTS_MAX = 20;
 
@@ -72,6 +75,7 @@ export class PostgresParticipant implements Participant, BranchHost {
   /** Facts of the sessions in the pool, asked once for each. */
   readonly #facts = new WeakMap<PoolClientLike, ServerFacts>();
   #registered: ServerIdentity | undefined;
+  #registerAgainMs = 0;
   #registering: Promise<ServerIdentity> | undefined;
 
   constructor(options: PostgresParticipantOptions) {
@@ -111,13 +115,14 @@ export class PostgresParticipant implements Participant, BranchHost {
         values,
       });
       // Not seen on a standby, or on another server, is no information.
-      const { rows } = await this.#connections.run<{ gone: boolean }>({
+      const { rows } = await this.#connections.run<{ here: boolean; gone: boolean }>({
         text: `select not pg_is_in_recovery()
-                      and (select system_identifier::text from pg_control_system()) = $3
-                      and not exists (select from pg_stat_activity where ${isIt}) as gone`,
+                      and (select system_identifier::text from pg_control_system()) = $3 as here,
+                      not exists (select from pg_stat_activity where ${isIt}) as gone`,
         values: [...values, this.#registered?.systemIdentifier ?? ''],
       });
-      return rows[0]?.gone === true;
+      if (rows[0]?.here === false) this.#connections.renew();
+      return rows[0]?.here === true && rows[0].gone;
     } catch {
       return false;
     }
@@ -141,17 +146,38 @@ export class PostgresParticipant implements Participant, BranchHost {
     return answer.status;
   }
 
+  async fateHere(xid: string): Promise<{ server: ServerIdentity; fate: FateHere }> {
+    const standby = new Error(`participant "${this.name}" answers as a standby`);
+    try {
+      const { rows } = await this.#connections.run<XactRow>({
+        text: XACT_STATUS_SQL,
+        values: [xid],
+      });
+      const { inRecovery, server } = this.#onlyRow(rows);
+      if (inRecovery) throw standby;
+      const status = rows[0]?.status ?? 'too-old';
+      return { server, fate: status === 'no-information' ? 'too-old' : status };
+    } catch (error) {
+      if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
+      const { inRecovery, server } = await this.#factsBesidePool();
+      if (inRecovery) throw standby;
+      return { server, fate: 'never-issued' };
+    }
+  }
+
   async listInDoubt(): Promise<InDoubtListing> {
-    const { rows } = await this.#connections.run<ListingRow>({ text: LIST_SQL });
-    const [row] = rows;
+    const { rows } = await this.#connections.run<{ listing: ListingRow }>({ text: LIST_SQL });
+    const row = rows[0]?.listing;
     if (row === undefined) throw new Error('unreachable: the query always answers one row');
-    const facts = factsOfRow(row);
+    const facts = factsOfRow(row.facts);
     // Invariant 9: an empty list from the wrong server is no information.
-    if (facts.inRecovery) return { kind: 'standby' };
-    if (this.#registered === undefined) await this.#verify(facts);
-    if (this.#registered !== undefined && !isSameDatabase(this.#registered, facts.server)) {
-      if (!this.#options.followRegister) return { kind: 'other-server', server: facts.server };
-      await this.#register(facts);
+    if (facts.inRecovery) {
+      this.#connections.renew();
+      return { kind: 'standby' };
+    }
+    if (!(await this.#isAccepted(facts))) {
+      this.#connections.renew();
+      return { kind: 'other-server', server: facts.server };
     }
     const branches = row.branches.map(({ gid, xid, age_ms, owner }) => ({
       gid,
@@ -160,7 +186,7 @@ export class PostgresParticipant implements Participant, BranchHost {
       owner,
       ownedByOther: owner !== row.role_name,
     }));
-    const slots = { used: Number(row.slots_used), max: facts.maxPreparedTransactions };
+    const slots = { used: row.slots_used, max: facts.maxPreparedTransactions };
     return { kind: 'listed', server: facts.server, branches, slots };
   }
 
@@ -254,7 +280,38 @@ export class PostgresParticipant implements Participant, BranchHost {
   async #register(facts: ServerFacts): Promise<ServerIdentity> {
     await this.#options.register(facts);
     this.#registered = facts.server;
+    this.#registerAgainMs = this.runtime.now() + REGISTER_EVERY_MS;
     return facts.server;
+  }
+
+  /** Registers a server that is the first behind its name, or that may follow the one that was there. */
+  async #isAccepted(facts: ServerFacts): Promise<boolean> {
+    try {
+      if (this.#registered === undefined) await this.#verify(facts);
+      const isSame = this.#isRegistered(facts.server);
+      if (!this.#options.followRegister) return isSame;
+      const isDue = !isSame || this.runtime.now() >= this.#registerAgainMs;
+      if (isDue) await this.#registerAgain(facts, isSame);
+      return true;
+    } catch (error) {
+      this.#connections.renew();
+      throw error;
+    }
+  }
+
+  /** A program may have registered another server meanwhile: then this one is left alone. */
+  async #registerAgain(facts: ServerFacts, isSame: boolean): Promise<void> {
+    try {
+      await this.#register(facts);
+    } catch (error) {
+      // The log does not answer: what it said last counts.
+      if (!isSame || error instanceof ConfigError) throw error;
+    }
+  }
+
+  #isRegistered(server: ServerIdentity | undefined): boolean {
+    if (server === undefined) return false;
+    return this.#registered === undefined || isSameDatabase(this.#registered, server);
   }
 
   async #checkOut(signal: AbortSignal): Promise<PoolClientLike> {
@@ -294,18 +351,21 @@ export class PostgresParticipant implements Participant, BranchHost {
       });
       const facts = this.#onlyRow(rows);
       const server = facts.inRecovery ? undefined : facts.server;
+      if (!this.#isRegistered(server)) this.#connections.renew();
       const status = (server === undefined ? undefined : rows[0]?.status) ?? 'no-information';
       if (status === 'committed') await this.#proveDurable();
       return { server, status, checkpoint: rows[0]?.checkpoint };
     } catch (error) {
-      // 22023: this server never issued that xid, so it is not the one that did, or lost it.
-      if (sqlstateOf(error) !== '22023') throw error;
+      if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
       const facts = await this.#factsBesidePool();
       const server = facts.inRecovery ? undefined : facts.server;
       return { server, status: 'no-information', checkpoint: undefined };
     }
   }
 }
+
+/** 22023: this server never issued that xid, so it is not the one that did, or lost it. */
+const NEVER_ISSUED = '22023';
 
 interface XactRow extends ServerFactsRow {
   readonly status: XactStatus | null;
@@ -340,9 +400,10 @@ function describeServer(server: ServerIdentity): string {
   return `system ${server.systemIdentifier} database oid ${server.databaseOid}`;
 }
 
-interface ListingRow extends ServerFactsRow {
+interface ListingRow {
+  readonly facts: ServerFactsRow;
   readonly role_name: string;
-  readonly slots_used: string;
+  readonly slots_used: number;
   readonly branches: readonly ListedRow[];
 }
 
@@ -354,7 +415,8 @@ interface ListedRow {
 }
 
 /**
- * Facts and list in one statement. `transaction` is a 32-bit xid: of the 64-bit ones that end in it, the
+ * Facts and list in one statement, and in one value: a daemon asks it every second of every participant, and
+ * parsing columns is most of what that costs it. `transaction` is a 32-bit xid: of the 64-bit ones that end in it, the
  * nearest to the next xid of the snapshot is meant. It may lie ahead of it, since the list is newer
  * than the snapshot, and never further than half of the 32-bit circle.
  */
@@ -366,9 +428,10 @@ const LIST_SQL = `
                 (next.xid >> 32 << 32 | p.transaction::text::bigint) as near, next.xid as next_xid
            from pg_prepared_xacts p, next
           where p.database = current_database())
-  select facts.*, current_user::text as role_name,
-         (select count(*) from pg_prepared_xacts) as slots_used,
-         coalesce((select jsonb_agg(jsonb_build_object(
+  select jsonb_build_object(
+         'facts', to_jsonb(facts), 'role_name', current_user::text,
+         'slots_used', (select count(*) from pg_prepared_xacts),
+         'branches', coalesce((select jsonb_agg(jsonb_build_object(
                             'gid', gid,
                             'xid', (near + case when near - next_xid > 2147483648 then -4294967296
                                                 when next_xid - near > 2147483648 then 4294967296
@@ -376,5 +439,5 @@ const LIST_SQL = `
                             'age_ms', round(extract(epoch from clock_timestamp() - prepared)
                                             * 1000)::text,
                             'owner', owner) order by prepared)
-                     from branch), '[]') as branches
+                     from branch), '[]')) as listing
     from facts`;

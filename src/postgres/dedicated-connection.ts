@@ -36,6 +36,9 @@ export type RunCommand = <Row = Record<string, unknown>>(
   command: Command,
 ) => Promise<CommandReply<Row>>;
 
+/** The answer of a standby to a command that changes something. */
+const READ_ONLY = '25006';
+
 interface Session {
   readonly client: pg.Client;
   /** Notices collected for each command in flight, oldest first: replies come in that order. */
@@ -53,6 +56,7 @@ export class DedicatedConnection {
   #session: Promise<Session> | undefined;
   #pending = 0;
   #closed = false;
+  #opening: pg.Client | undefined;
   /** Backend whose reply did not come in time: it may hang there, and is ended with the next session. */
   #stale: number | undefined;
 
@@ -96,9 +100,24 @@ export class DedicatedConnection {
     }
   }
 
+  /**
+   * The session has led to the wrong server: the next command makes a new one, which may lead to the right one
+   * by now. Commands in flight get their replies.
+   */
+  renew(): void {
+    const session = this.#session;
+    this.#session = undefined;
+    void session?.then(
+      ({ client }) => endClient(client),
+      () => undefined,
+    );
+  }
+
   /** Ends the session. Commands in flight fail. Later commands fail. */
   async close(): Promise<void> {
     this.#closed = true;
+    // One that is still being made is not waited for: its server may not answer.
+    if (this.#opening !== undefined) destroyClient(this.#opening);
     const session = this.#session;
     this.#session = undefined;
     if (session === undefined) return;
@@ -140,6 +159,7 @@ export class DedicatedConnection {
     }
     const opened = (async () => {
       try {
+        this.#opening = client;
         await client.connect();
         await onConnect?.((command) => this.#submit(session, command));
         await this.#endStale(session);
@@ -148,6 +168,8 @@ export class DedicatedConnection {
         forget();
         destroyClient(client);
         throw error;
+      } finally {
+        if (this.#opening === client) this.#opening = undefined;
       }
     })();
     return opened;
@@ -189,6 +211,7 @@ export class DedicatedConnection {
         const at = inFlight.indexOf(notices);
         if (at !== -1) inFlight.splice(at, 1);
         if (error !== null || result === undefined) {
+          if ((error as { code?: unknown } | null)?.code === READ_ONLY) this.renew();
           reject(error ?? new ConnectionLostError('no result'));
         } else {
           const { rows, rowCount, command: tag } = result;
@@ -218,6 +241,11 @@ export class ConnectionGroup {
     commands: readonly Command[],
   ): Promise<PromiseSettledResult<CommandReply<Row>>[]> {
     return this.#leastLoaded().runAdjacent<Row>(commands);
+  }
+
+  /** See DedicatedConnection.renew: where one of them has led, all may have. */
+  renew(): void {
+    for (const connection of this.#connections) connection.renew();
   }
 
   async close(): Promise<void> {

@@ -9,11 +9,14 @@
  *
  * Nothing here is needed for safety. The recoverer and the register are (decision-table.ts).
  */
+import { setMaxListeners } from 'node:events';
+
 import type { DaemonLog } from '../decision-log/daemon-log.ts';
 import type { Publish } from '../events.ts';
 import { within } from '../patience.ts';
 import type { Runtime } from '../runtime.ts';
 import type { DaemonStatus } from './daemon-status.ts';
+import type { FailoverCheck } from './failover-check.ts';
 import { HousekeepingLoop, HOUSEKEEPING_LEASE } from './housekeeping.ts';
 import { Leases, type Lease } from './leases.ts';
 import { ParticipantLoop } from './participant-loop.ts';
@@ -25,6 +28,7 @@ export interface DaemonOptions {
   readonly holderId: string;
   readonly log: DaemonLog;
   readonly recoverer: Recoverer;
+  readonly failovers: FailoverCheck;
   readonly participants: readonly string[];
   readonly heartbeatLimitMs: number;
   readonly intervalMs: number;
@@ -36,7 +40,10 @@ export interface DaemonOptions {
 
 /** A branch in hand has this long to be finished when the daemon stops: longer than any command takes. */
 const STOP_PATIENCE_MS = 15_000;
-const LEASE_PREFIX = 'participant ';
+/** In the names of leases, and in notifications that mean one participant. */
+const PARTICIPANT = 'participant ';
+/** Terms in which a daemon does not ask for a lease that it gave up. */
+const TERMS_LEFT_ALONE = 2;
 
 export class Daemon {
   /** See RecoveryDaemon.whenReady. */
@@ -64,12 +71,15 @@ export class Daemon {
       ...options,
       isHeld: () => this.#leases.isHeld(HOUSEKEEPING_LEASE),
       lists: () =>
-        [...this.#loops].map(([participant, { lastList }]) => ({ participant, lastList })),
+        [...this.#loops].map(([participant, { lastList }]) => ({
+          participant,
+          lastList,
+          timeline: options.failovers.checkedTimeline(participant),
+        })),
     });
     options.log.listen(
       (payload) => {
-        if (payload === 'lease') this.#leases.wake();
-        else this.#wakeLoops({ afterOutage: false });
+        this.#onNotification(payload ?? '');
       },
       (mode, reason) => {
         this.#wakeMode = mode;
@@ -77,6 +87,8 @@ export class Daemon {
       },
     );
     const { signal } = this.#stopping;
+    // Every loop listens.
+    setMaxListeners(0, signal);
     this.#running = Promise.all([
       this.#leases.run(signal),
       this.#house.run(signal),
@@ -113,13 +125,13 @@ export class Daemon {
     return new Leases({
       log,
       runtime,
-      names: [HOUSEKEEPING_LEASE, ...participants.map((one) => LEASE_PREFIX + one)],
+      names: [HOUSEKEEPING_LEASE, ...participants.map((one) => PARTICIPANT + one)],
       holder: name,
       holderId,
       leaseMs,
       onChange: (leaseName, { held, term, holder }) => {
-        if (!leaseName.startsWith(LEASE_PREFIX)) return;
-        const participant = leaseName.slice(LEASE_PREFIX.length);
+        if (!leaseName.startsWith(PARTICIPANT)) return;
+        const participant = leaseName.slice(PARTICIPANT.length);
         publish('recovery:lease', { participant, held, term, holder });
         this.#loops.get(participant)?.wake({ afterOutage: true });
         this.#noteReady();
@@ -137,20 +149,35 @@ export class Daemon {
   }
 
   #makeLoop(name: string): ParticipantLoop {
-    const { intervalMs, runtime, publish, recoverer } = this.#options;
-    const leaseName = LEASE_PREFIX + name;
+    const { intervalMs, leaseMs, runtime, publish, recoverer, failovers } = this.#options;
+    const leaseName = PARTICIPANT + name;
     return new ParticipantLoop({
       name,
       intervalMs,
       runtime,
       publish,
-      pass: async (passOptions) => recoverer.recoverParticipant(name, passOptions),
+      pass: async (passOptions) => {
+        const report = await recoverer.recoverParticipant(name, passOptions);
+        failovers.note(name, report, this.#stopping.signal);
+        return report;
+      },
       isHeld: () => this.#leases.isHeld(leaseName),
       lease: (): Lease | undefined => this.#leases.lastKnown(leaseName),
       onPass: () => {
         this.#noteReady();
       },
+      onUnreachable: () => {
+        // Another daemon may have a way there. Without one, this goes on where it stopped.
+        this.#leases.leaveAlone(leaseName, TERMS_LEFT_ALONE * leaseMs);
+      },
+      checkError: () => failovers.error(name),
     });
+  }
+
+  #onNotification(payload: string): void {
+    if (payload === 'lease') this.#leases.wake();
+    else if (!payload.startsWith(PARTICIPANT)) this.#wakeLoops({ afterOutage: false });
+    else this.#loops.get(payload.slice(PARTICIPANT.length))?.wake({ afterOutage: false });
   }
 
   #wakeLoops(how: { readonly afterOutage: boolean }): void {

@@ -17,12 +17,14 @@ export interface HousekeepingOptions {
   readonly lists: () => readonly {
     readonly participant: string;
     readonly lastList: ReadList | undefined;
+    readonly timeline: string | undefined;
   }[];
 }
 
 export const HOUSEKEEPING_LEASE = 'housekeeping';
 /** How often the log learns what was seen on the participants: retention trusts a list for an hour. */
 const NOTE_EVERY_MS = 60_000;
+const KEEP_HOUSE_FIRST_MS = 5_000;
 const KEEP_HOUSE_EVERY_MS = 3_600_000;
 /** After a failure, or while something holds the retention. */
 const KEEP_HOUSE_AGAIN_MS = 300_000;
@@ -35,10 +37,12 @@ export class HousekeepingLoop {
   #heldBy: string | undefined;
   #forgottenBefore: Date | undefined;
   #noteAtMs = 0;
-  #keepAtMs = 0;
+  #keepAtMs: number;
 
   constructor(options: HousekeepingOptions) {
     this.#options = options;
+    // A list of each participant should be noted first: without one it holds the retention.
+    this.#keepAtMs = options.runtime.now() + KEEP_HOUSE_FIRST_MS;
   }
 
   status(): HousekeepingStatus {
@@ -67,13 +71,13 @@ export class HousekeepingLoop {
     const { runtime, log, lists } = this.#options;
     const now = runtime.now();
     if (now < this.#noteAtMs) return;
-    const notes = lists().flatMap(({ participant, lastList }) => {
+    const notes = lists().flatMap(({ participant, lastList, timeline }) => {
       const server = lastList?.report.server;
       if (lastList === undefined || server === undefined) return [];
       const { systemIdentifier, databaseOid } = server;
       const { oldest } = lastList.report;
-      const ageMs = now - lastList.readAtMs;
-      return [{ participant, systemIdentifier, databaseOid, oldest, ageMs }];
+      const ageMs = Math.max(now - lastList.readAtMs, Date.now() - lastList.readAt.getTime());
+      return [{ participant, systemIdentifier, databaseOid, oldest, ageMs, timeline }];
     });
     if (notes.length === 0) return;
     // When the log is away the loops say so.
@@ -94,8 +98,7 @@ export class HousekeepingLoop {
   async #keepHouse(): Promise<void> {
     const { runtime, log, retentionDays, publish } = this.#options;
     const now = runtime.now();
-    // A list of each participant has to be noted first, or it would hold the retention.
-    if (now < this.#keepAtMs || this.#noteAtMs === 0) return;
+    if (now < this.#keepAtMs) return;
     try {
       const kept = await log.keepHouse(retentionDays);
       this.#error = undefined;

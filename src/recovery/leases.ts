@@ -35,6 +35,7 @@ export class Leases {
   readonly #options: LeasesOptions;
   readonly #heldUntilMs = new Map<string, number>();
   readonly #known = new Map<string, Lease>();
+  readonly #leftAloneUntilMs = new Map<string, number>();
   readonly #sleep: WakeableSleep;
 
   constructor(options: LeasesOptions) {
@@ -49,6 +50,16 @@ export class Leases {
   /** What the log said last. */
   lastKnown(name: string): Lease | undefined {
     return this.#known.get(name);
+  }
+
+  /** Gives one back, and does not ask for it for a while. */
+  leaveAlone(name: string, ms: number): void {
+    const { log, runtime, holderId } = this.#options;
+    this.#leftAloneUntilMs.set(name, runtime.now() + ms);
+    this.#heldUntilMs.delete(name);
+    this.#known.delete(name);
+    // If it does not arrive, the lease ends by its time.
+    log.release([name], holderId).catch(() => undefined);
   }
 
   /** Asks again at once: somebody gave a lease back. */
@@ -81,8 +92,11 @@ export class Leases {
 
   /** Returns when to ask again. */
   async #ask(): Promise<number> {
-    const { log, runtime, names, holder, holderId, leaseMs, onChange } = this.#options;
+    const { log, runtime, holder, holderId, leaseMs, onChange } = this.#options;
     const askedAt = runtime.now();
+    const names = this.#options.names.filter(
+      (name) => askedAt >= (this.#leftAloneUntilMs.get(name) ?? 0),
+    );
     const states = await log.lease({ names, holder, holderId, leaseMs });
     let delayMs = leaseMs / 3;
     for (const state of states) {

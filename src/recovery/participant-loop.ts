@@ -19,23 +19,32 @@ export interface ParticipantLoopOptions {
   readonly lease: () => Lease | undefined;
   /** After every pass, however it ended. */
   readonly onPass: () => void;
+  /** After some passes in a row that did not reach the server. */
+  readonly onUnreachable: () => void;
+  /** Why it is not checked yet what a failover has lost. */
+  readonly checkError: () => Error | undefined;
 }
 
 /** The list that was read last: what retention has to know. */
 export interface ReadList {
   readonly report: ParticipantReport;
   readonly readAtMs: number;
+  /** By the wall clock: the monotonic one may stand still while the machine sleeps. */
+  readonly readAt: Date;
 }
 
+const LEAST_GAP_MS = 100;
 /** While something is in doubt and changes. */
 const QUICK_MS = 200;
 /** A branch that nobody can help for this long is looked at as seldom as an idle participant. */
 const QUICK_FOR_MS = 30_000;
 /** Nothing seen for this long: the interval is stretched. */
-const IDLE_AFTER_MS = 60_000;
+const IDLE_AFTER_MS = 10_000;
 const IDLE_FACTOR = 1.5;
 const PARTICIPANT_BACKOFF_MAX_MS = 30_000;
 const BRANCH_BACKOFF = { firstMs: 500, maxMs: 300_000 };
+/** Passes in a row. */
+const UNREACHABLE_AFTER = 5;
 /** Failures of one branch after which somebody should look at it. */
 const SET_ASIDE_AFTER = 4;
 
@@ -100,10 +109,13 @@ export class ParticipantLoop {
         const report = await this.#pass(signal);
         delayMs = this.#digest(report);
         this.#options.onPass();
-      } else {
+      } else if (this.#options.lease()?.held === false) {
         this.#forget();
       }
       await this.#sleep.sleep(delayMs, signal);
+      // However often it is woken.
+      const gapMs = this.#lastTickMs + LEAST_GAP_MS - runtime.now();
+      if (gapMs > 0) await runtime.sleep(gapMs, signal).catch(() => undefined);
     }
   }
 
@@ -115,13 +127,14 @@ export class ParticipantLoop {
     const left = seen?.left ?? [];
     const count = (rows: string): number => left.filter(({ row }) => rows.includes(row)).length;
     return {
-      lease: known === undefined ? 'unknown' : isHeld() ? 'held' : 'elsewhere',
+      // Ours once, and not renewed: the log does not answer.
+      lease: isHeld() ? 'held' : known?.held === false ? 'elsewhere' : 'unknown',
       holder: known?.holder,
       state: this.#report?.status ?? 'none',
       lastPassAt: this.#lastPassAt,
       lastSuccessAt: this.#lastSuccessAt,
       failuresInARow: this.#failures,
-      error: this.#report?.error,
+      error: this.#report?.error ?? this.#options.checkError(),
       inDoubt: { decided: count('DE'), undecided: count('FGH'), unexplained: count('IJ') },
       oldestInDoubtMs: seen?.oldestMs ?? 0,
       setAside: [...this.#troubles.values()].filter(({ attempts }) => attempts >= SET_ASIDE_AFTER),
@@ -154,13 +167,15 @@ export class ParticipantLoop {
     if (report instanceof Error || report.status !== 'listed' || report.error !== undefined) {
       this.#failures += 1;
       if (!(report instanceof Error)) this.#report = report;
+      const isUnreachable = report instanceof Error || report.status !== 'listed';
+      if (isUnreachable && this.#failures % UNREACHABLE_AFTER === 0) this.#options.onUnreachable();
       const limits = { firstMs: intervalMs, maxMs: PARTICIPANT_BACKOFF_MAX_MS };
       return backoffDelayMs(this.#failures, limits, runtime.random);
     }
     this.#failures = 0;
     this.#report = report;
     this.#lastSuccessAt = this.#lastPassAt;
-    this.#lastList = { report, readAtMs: this.#lastTickMs };
+    this.#lastList = { report, readAtMs: this.#lastTickMs, readAt: this.#lastPassAt };
     this.#noteTroubles(report);
     return this.#delayAfter(report);
   }

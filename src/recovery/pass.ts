@@ -75,11 +75,12 @@ export class Pass {
     const { publish, signal } = this.#options;
     const participant = this.#participant.name;
     let looking = this.#lookUp(branches, 0);
+    // Awaited in the next round, or nobody needs it any more.
+    looking.catch(() => undefined);
     for (let at = 0; at < branches.length; at += BRANCHES_PER_LOOK) {
       if (signal?.aborted === true) return;
       const look = await looking;
       looking = this.#lookUp(branches, at + BRANCHES_PER_LOOK);
-      // It is awaited in the next round, or nobody needs it any more.
       looking.catch(() => undefined);
       await this.#act(look);
       if (branches.length <= BRANCHES_PER_LOOK) return;
@@ -167,10 +168,11 @@ export class Pass {
   async #finish(branch: OurBranch, stands: StandingDecision): Promise<void> {
     const { prepared, gid } = branch;
     const { decision } = stands;
+    const xid = recordedXid(stands, gid, this.#server);
     const result = await this.#participant.finish({
       gid: prepared.gid,
       decision,
-      evidence: { xid: recordedXid(stands, gid, this.#server), server: this.#server },
+      evidence: { xid, server: this.#server },
       // An abort records no xid. Gone is what it wants, and all finishers obey the register.
       absentMeansAborted: decision === 'abort',
       owner: prepared.ownedByOther ? (prepared.owner ?? undefined) : undefined,
@@ -189,6 +191,8 @@ export class Pass {
         return;
       }
       case 'heuristic':
+        // Decided by hand, without a word of the branches: that it is gone says that somebody finished it.
+        if (xid === undefined) return;
         await this.#record(branch, decision, result.heuristic, result.evidence);
     }
   }

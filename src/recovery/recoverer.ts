@@ -34,6 +34,8 @@ export interface ParticipantPassOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A server answers, and not the one that is meant. */
+const WRONG_SERVER = new Set(['PGXA_PARTICIPANT_IDENTITY', 'PGXA_PARTICIPANTS_NOT_DISTINCT']);
 /** How often a silent coordinator is looked at again. */
 const LIFE_SIGN_POLL_MS = 100;
 
@@ -141,7 +143,7 @@ export class Recoverer {
     try {
       listing = await participant.listInDoubt();
     } catch (thrown) {
-      const isOther = thrown instanceof ConfigError && thrown.code === 'PGXA_PARTICIPANT_IDENTITY';
+      const isOther = thrown instanceof ConfigError && WRONG_SERVER.has(thrown.code);
       return emptyReport(isOther ? 'other-server' : 'unreachable', toError(thrown));
     }
     if (listing.kind !== 'listed') {

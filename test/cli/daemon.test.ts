@@ -2,6 +2,7 @@
  * `pgxa daemon` in a process of its own, one log and two participants on real servers: its signals, its
  * HTTP face, its log and its exit codes.
  */
+import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { createBank, type Bank } from '../support/bank.ts';
@@ -224,6 +225,39 @@ daemon: ${settings.daemon ?? '{ name: tested, http: { port: 0 }, intervalMs: 200
     const daemon = start();
     expect(await daemon.ended).toBe(1);
     expect(daemon.log().at(-1)).toMatchObject({ err: { code: 'PGXA_LOG_TOO_NEW' } });
+  });
+
+  it('no right to finish a branch (42501): left, and log and metric say which grant is missing', async () => {
+    const orders = bank.participant('orders');
+    const role = `poor_${randomBytes(4).toString('hex')}`;
+    await orders.query(`create role ${role} login`);
+    const url = new URL(orders.connectionString);
+    url.username = role;
+    url.password = '';
+    await configure({ orders: url.href });
+    const child = startCoordinator(bank, {
+      fault: { point: 'after-decide', hit: 1, signal: 'SIGKILL' },
+      transactions: 1,
+      concurrency: 1,
+      writers: 2,
+    });
+    expect(await child.ended).toBe('SIGKILL');
+    const daemon = start();
+    const trouble = await daemon.saying('a branch cannot be finished');
+    expect(trouble).toMatchObject({ level: 'error', participant: 'orders' });
+    expect(JSON.stringify(trouble)).toMatch(/grant .* to the role that pgxa connects as/);
+    expect((await ask(daemon, '/metrics')).text).toContain(
+      'pgxa_branch_errors_total{participant="orders",phase="finish",sqlstate_class="42"} 1',
+    );
+    expect((await bank.inDoubt()).map(({ participant }) => participant)).toEqual(['orders']);
+    await orders.query(`grant postgres to ${role}`);
+    daemon.process.kill('SIGTERM');
+    expect(await daemon.ended).toBe(0);
+    const next = start();
+    await waitFor('nothing in doubt', async () => (await bank.inDoubt()).length === 0);
+    next.process.kill('SIGTERM');
+    await next.ended;
+    await orders.query(`drop role ${role}`);
   });
 
   it('another server behind a name: left alone, and an alarm in log, metrics and readiness', async () => {

@@ -1,63 +1,49 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { checkMarkers } from '../support/atomicity.ts';
+import { totalBalance } from '../support/atomicity.ts';
 import { createBank, type Bank } from '../support/bank.ts';
-import { startCoordinator } from '../support/child.ts';
+import { inParallel } from '../support/json-child.ts';
+import { PARTICIPANTS, SCENARIOS, casesOf } from './matrix-cases.ts';
+import { fired, idOf, outcomes, startCase } from './matrix-run.ts';
 
 /**
- * A coordinator process kills itself with SIGKILL at one point of the protocol; then one recovery pass of
- * another process. Expected: nothing in doubt, and the marker on all participants or on none, as the
- * point says. `hit` picks the branch where a point is met once per branch.
+ * Coordinator processes, one for each fault point and position, that kill themselves there with SIGKILL; then one
+ * recovery pass of another process over all that they left. Expected: every fault fired, nothing is in doubt, and
+ * the markers are on all writers or on none, as the point says (matrix-cases.ts).
  */
-const POINTS: readonly { point: string; hits: readonly number[]; outcome: 'all' | 'none' }[] = [
-  { point: 'before-vote', hits: [1], outcome: 'none' },
-  { point: 'after-branch-vote', hits: [1, 2], outcome: 'none' },
-  { point: 'after-votes', hits: [1], outcome: 'none' },
-  { point: 'before-decide', hits: [1], outcome: 'none' },
-  { point: 'after-decide', hits: [1], outcome: 'all' },
-  { point: 'before-finish-branch', hits: [1, 2], outcome: 'all' },
-  { point: 'after-finish-branch', hits: [1, 2], outcome: 'all' },
-  { point: 'after-finish', hits: [1], outcome: 'all' },
-];
-
-const ONE_PHASE: typeof POINTS = [
-  { point: 'before-one-phase-commit', hits: [1], outcome: 'none' },
-  { point: 'after-one-phase-commit', hits: [1], outcome: 'all' },
-];
-
-describe('SIGKILL of the coordinator, then one recovery pass', () => {
+describe('SIGKILL of the coordinator at every point, then one recovery pass', () => {
   let bank: Bank;
-  beforeEach(async () => {
-    bank = await createBank({ participants: ['orders', 'billing', 'stock'] });
+  let nextAccount = 1;
+  beforeAll(async () => {
+    bank = await createBank({ participants: PARTICIPANTS });
   });
-  afterEach(() => bank.close());
+  afterAll(() => bank.close());
 
-  const runs = [
-    ...POINTS.flatMap((one) => one.hits.map((hit) => ({ ...one, hit, writers: 2 }))),
-    ...POINTS.flatMap((one) => one.hits.map((hit) => ({ ...one, hit, writers: 3 }))),
-    ...ONE_PHASE.flatMap((one) => one.hits.map((hit) => ({ ...one, hit, writers: 1 }))),
-  ];
-  it.each(runs)(
-    '$writers writers, killed at $point (hit $hit): $outcome',
-    async ({ point, hit, writers, outcome }) => {
-      const child = startCoordinator(bank, {
-        fault: { point, hit, signal: 'SIGKILL' },
-        transactions: 1,
-        concurrency: 1,
-        writers,
-      });
-      expect(await child.ended).toBe('SIGKILL');
-      expect(child.count('fault')).toBe(1);
+  it.each(SCENARIOS)('$name', { timeout: 180_000 }, async (scenario) => {
+    const cases = casesOf(scenario);
+    expect(cases.length).toBeGreaterThan(1);
+    const limits = { timeoutMs: 30_000, heartbeatLimitMs: 10_000 };
+    const runs = await inParallel(cases, 4, async (one) => {
+      const run = startCase(bank, one, nextAccount++, 'SIGKILL', limits);
+      expect(await run.child.ended).toBe('SIGKILL');
+      return run;
+    });
+    expect(runs.filter((run) => !fired(run))).toEqual([]);
+    // Those that die behind a vote leave something to recover.
+    const leaves = scenario.writers > 1 || scenario.key === true;
+    expect((await bank.inDoubt()).length > 0).toBe(leaves);
 
-      const tm = await bank.manager();
-      const report = await tm.recover();
-      expect(report).toMatchObject({ complete: true, left: 0, heuristics: 0 });
-      expect(await bank.inDoubt()).toEqual([]);
+    const tm = await bank.manager();
+    const report = await tm.recover();
+    expect(report).toMatchObject({ complete: true, left: 0, heuristics: 0 });
+    expect(await bank.inDoubt()).toEqual([]);
+    await tm.close();
 
-      const [begun] = child.events;
-      const { whole, torn } = await checkMarkers(bank, writers);
-      expect(torn).toEqual([]);
-      expect([...whole]).toEqual(outcome === 'all' ? [begun?.id] : []);
-    },
-  );
+    const found = await outcomes(bank, scenario, runs.map(idOf));
+    expect(runs.map(({ one }, index) => [one.name, found[index]])).toEqual(
+      cases.map(({ name, outcome }) => [name, outcome]),
+    );
+    expect(await totalBalance(bank)).toBe(300_000);
+    expect(await bank.log.query('select * from pgxa.heuristic')).toEqual([]);
+  });
 });

@@ -38,11 +38,21 @@ describe('retention', () => {
     await under.close();
   });
 
-  const decideOnDay = async (daysAgo: number, idempotencyKey?: string): Promise<string> => {
+  /** As if it had been decided then: today the register refuses a commit that late. */
+  const decidedOnDay = async (daysAgo: number, idempotencyKey?: string): Promise<string> => {
     const transactionId = idOfDay(daysAgo);
-    expect(await log.decide(commitRequest(epoch, { transactionId, idempotencyKey }))).toEqual({
-      kind: 'commit',
-    });
+    await under.query('select pgxa.make_partition(pgxa.moment_of($1))', [transactionId]);
+    await under.query(
+      `insert into pgxa.decision (transaction_id, epoch, outcome, decided_by)
+       values ($1, $2, 'commit', 'operator')`,
+      [transactionId, epoch],
+    );
+    if (idempotencyKey !== undefined) {
+      await under.query('insert into pgxa.idempotency values ($1, $2)', [
+        idempotencyKey,
+        transactionId,
+      ]);
+    }
     return transactionId;
   };
   const registerParticipant = (name: string): Promise<unknown> =>
@@ -53,12 +63,19 @@ describe('retention', () => {
     );
   const noteList = (participant: string, oldest?: string, ageMs = 0): Promise<void> =>
     daemonLog.noteListings([
-      { participant, systemIdentifier: participant, databaseOid: '5', oldest, ageMs },
+      {
+        participant,
+        systemIdentifier: participant,
+        databaseOid: '5',
+        oldest,
+        ageMs,
+        timeline: undefined,
+      },
     ]);
 
   it('drops days whole that are older than it, with their keys and their epochs', async () => {
-    const old = await decideOnDay(9, 'old key');
-    const young = await decideOnDay(6, 'young key');
+    const old = await decidedOnDay(9, 'old key');
+    const young = await decidedOnDay(6, 'young key');
     await under.query(
       `insert into pgxa.coordinator (epoch, name, host, pid, version, retired_at, retired_by)
        values ($1, 'old', 'here', 1, '1', now() - interval '9 days', 'recovery')`,
@@ -70,7 +87,7 @@ describe('retention', () => {
     expect(kept).toMatchObject({ heldBy: undefined, forgottenKeys: 1, forgottenEpochs: 1 });
     expect(kept.dropped).toHaveLength(1);
     expect(kept.forgottenBefore?.getTime()).toBeLessThan(Date.now() - 7 * DAY_MS);
-    expect(kept.forgottenBefore?.getTime()).toBeGreaterThan(Date.now() - 8.01 * DAY_MS);
+    expect(kept.forgottenBefore?.getTime()).toBeGreaterThan(Date.now() - 9.01 * DAY_MS);
     const standing = await log.decisionsOf([old, young]);
     expect([...standing.keys()]).toEqual([young]);
     expect(await log.findByIdempotencyKey('old key')).toBeUndefined();
@@ -82,7 +99,8 @@ describe('retention', () => {
     const { made } = await daemonLog.keepHouse(7);
     // The migration made yesterday, today and three days more.
     expect(made).toEqual([]);
-    await decideOnDay(-10);
+    const ahead = commitRequest(epoch, { transactionId: idOfDay(-10) });
+    expect(await log.decide(ahead)).toEqual({ kind: 'commit' });
     const day = new Date(Date.now() + 10 * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '');
     const [row] = await under.query(
       `select to_regclass('pgxa.decision_${day}') is not null as made`,
@@ -104,7 +122,7 @@ describe('retention', () => {
     ['holds a younger branch', { ageMs: 0, oldest: idOfDay(3) }, true],
     ['was listed, and holds nothing', { ageMs: 0, oldest: undefined }, true],
   ])('with a participant that %s: dropped = %s', async (_, list, isDropped) => {
-    const old = await decideOnDay(9);
+    const old = await decidedOnDay(9);
     await registerParticipant('orders');
     await registerParticipant('billing');
     await noteList('billing');
@@ -116,7 +134,7 @@ describe('retention', () => {
   });
 
   it('does not wait for a participant that an operator has retired, nor for a server that was replaced', async () => {
-    await decideOnDay(9);
+    await decidedOnDay(9);
     await registerParticipant('orders');
     await registerParticipant('gone');
     await under.query(`update pgxa.participant set retired_at = now() where name = 'gone'`);
@@ -132,13 +150,14 @@ describe('retention', () => {
         databaseOid: '5',
         oldest: undefined,
         ageMs: 0,
+        timeline: undefined,
       },
     ]);
     expect((await daemonLog.keepHouse(7)).dropped).toHaveLength(1);
   });
 
   it('shuts the register for a day that was dropped: refused, and settled by nobody', async () => {
-    await decideOnDay(9);
+    await decidedOnDay(9);
     await daemonLog.keepHouse(7);
     const late = commitRequest(epoch, { transactionId: idOfDay(9) });
     const today = commitRequest(epoch);
@@ -153,16 +172,144 @@ describe('retention', () => {
     expect([...standing.keys()]).toEqual([young.transactionId]);
   });
 
+  it('refuses a commit that is late by its id, so that no decision is ever younger than its day', async () => {
+    // A coordinator whose clock is behind, on a log that remembers everything.
+    const late = commitRequest(epoch, { transactionId: idOfDay(2) });
+    expect(await log.decide(late)).toMatchObject({ kind: 'refused', error: { code: 'PX001' } });
+    const yesterday = commitRequest(epoch, { transactionId: idOfDay(1) });
+    expect(await log.decide(yesterday)).toEqual({ kind: 'commit' });
+    // Recovery may still abort it.
+    const standing = await log.settle([{ ...late, epoch }], 'recovery');
+    expect(standing.get(late.transactionId)?.decision).toBe('abort');
+  });
+
+  it.each(['2999-01-01T00:00:00Z', '1969-12-31T00:00:00Z'])(
+    'makes no partition for %s: a clock that is so wrong is refused',
+    async (moment) => {
+      await expect(under.query('select pgxa.make_partition($1)', [moment])).rejects.toMatchObject({
+        code: 'PX001',
+      });
+    },
+  );
+
+  it('in Berlin: every hour around both changes of the clock has its day, and one only', async () => {
+    await under.query(`alter database ${under.database} set timezone = 'Europe/Berlin'`);
+    const berlin = await under.open('berlin');
+    const changes = ['2027-03-28', '2027-10-31'].filter(
+      (day) => Date.parse(day) - Date.now() < 360 * DAY_MS && Date.parse(day) > Date.now(),
+    );
+    const hours = changes.flatMap((day) =>
+      Array.from({ length: 72 }, (_, hour) => Date.parse(day) + (hour - 24) * 3_600_000),
+    );
+    const replies = await Promise.all(
+      hours.map((msecs) =>
+        berlin.decide(commitRequest(epoch, { transactionId: uuidv7({ msecs: msecs + 1 }) })),
+      ),
+    );
+    expect(new Set(replies.map(({ kind }) => kind))).toEqual(new Set(['commit']));
+    const placed = await under.query(
+      `select count(*)::int as wrong from pgxa.decision
+        where tableoid::regclass::text <> 'pgxa.decision_'
+              || to_char(pgxa.moment_of(transaction_id) at time zone 'UTC', 'YYYYMMDD')`,
+    );
+    expect(placed).toEqual([{ wrong: 0 }]);
+  });
+
+  it('a day whose table somebody has detached: decide answers, and does not try for ever', async () => {
+    const day = new Date().toISOString().slice(0, 10).replaceAll('-', '');
+    await under.query(`alter table pgxa.decision detach partition pgxa.decision_${day}`);
+    expect(await log.decide(commitRequest(epoch))).toMatchObject({ kind: 'unknown' });
+  });
+
+  it('a snapshot that is older than a drop does not make the day again', async () => {
+    const old = await decidedOnDay(9);
+    const session = await under.session();
+    await session.query('begin isolation level repeatable read');
+    await session.query('select 1 from pgxa.horizon');
+    await daemonLog.keepHouse(7);
+    await expect(
+      session.query('select pgxa.make_partition(pgxa.moment_of($1))', [old]),
+    ).rejects.toMatchObject({ code: '40001' });
+    await session.query('rollback');
+  });
+
+  it('the clock of the log is a month ahead: nothing is dropped, and the reason is told', async () => {
+    const old = await decidedOnDay(9);
+    // The daemon's own clock is the witness.
+    const [row] = await under.query(
+      `select dropped, held_by from pgxa.drop_oldest_day('7 days', now() - interval '30 days')`,
+    );
+    expect(row).toMatchObject({
+      dropped: null,
+      held_by: expect.stringContaining('the clock of the log') as string,
+    });
+    expect((await log.decisionsOf([old])).has(old)).toBe(true);
+  });
+
+  it('a server that holds an old branch is waited for, replaced or retired too early as it may be', async () => {
+    await decidedOnDay(9);
+    const register2 = (systemIdentifier: string): Promise<unknown> =>
+      log.registerParticipant(
+        'billing',
+        { systemIdentifier, databaseOid: '5', timeline: '00000001' },
+        'database',
+      );
+    const note = (systemIdentifier: string, oldest?: string): Promise<void> =>
+      daemonLog.noteListings([
+        {
+          participant: 'billing',
+          systemIdentifier,
+          databaseOid: '5',
+          oldest,
+          ageMs: 0,
+          timeline: undefined,
+        },
+      ]);
+    const retire = (systemIdentifier: string): Promise<unknown> =>
+      under.query(`update pgxa.participant set retired_at = now() where system_identifier = $1`, [
+        systemIdentifier,
+      ]);
+    await register2('old');
+    await note('old', idOfDay(9));
+    await register2('live');
+    await note('live');
+    // Replaced, and it still holds the branch.
+    expect((await daemonLog.keepHouse(7)).heldBy).toContain('holds a branch');
+    await retire('old');
+    // Retired, and a program that still has the old configuration starts.
+    await register2('old');
+    expect((await daemonLog.keepHouse(7)).heldBy).toContain('holds a branch');
+    await retire('old');
+    expect((await daemonLog.keepHouse(7)).dropped).toHaveLength(1);
+  });
+
+  it('drops many days, each for itself; who decides meanwhile waits for one at most', async () => {
+    await under.query(
+      `select count(pgxa.make_partition(now() - n * interval '24 hours'))
+         from generate_series(9, 68) n`,
+    );
+    const done = new AbortController();
+    const replies: string[] = [];
+    const deciding = (async () => {
+      while (!done.signal.aborted) replies.push((await log.decide(commitRequest(epoch))).kind);
+    })();
+    expect((await daemonLog.keepHouse(7)).dropped).toHaveLength(60);
+    done.abort();
+    await deciding;
+    expect(replies.length).toBeGreaterThan(20);
+    expect(new Set(replies)).toEqual(new Set(['commit']));
+  });
+
   it('refuses less than two days, and a key of a day that is remembered cannot be deleted', async () => {
     await expect(daemonLog.keepHouse(1)).rejects.toMatchObject({ code: '22023' });
-    await decideOnDay(0, 'key');
+    await decidedOnDay(0, 'key');
     await expect(under.query('delete from pgxa.idempotency')).rejects.toMatchObject({
       code: '42501',
     });
   });
 
   it('never remembers again what it has forgotten', async () => {
-    await decideOnDay(9);
+    await decidedOnDay(9);
     await daemonLog.keepHouse(7);
     await expect(
       under.query(`update pgxa.horizon set forgotten_before = '-infinity'`),
@@ -170,7 +317,7 @@ describe('retention', () => {
   });
 
   it('gives up at once while somebody reads the register; every decision meanwhile goes through', async () => {
-    await decideOnDay(9);
+    await decidedOnDay(9);
     const reader = await under.session();
     await reader.query('begin');
     await reader.query('select count(*) from pgxa.decision');

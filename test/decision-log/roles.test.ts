@@ -1,10 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
+import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { DecisionLog } from '../../src/decision-log/decision-log.ts';
 import { openDecisionLog } from '../../src/decision-log/open.ts';
+import { PostgresDaemonLog } from '../../src/decision-log/postgres-daemon-log.ts';
 import { createTransactionManager, migrateDecisionLog } from '../../src/index.ts';
+import { systemRuntime } from '../../src/runtime.ts';
 import { createBank, type Bank } from '../support/bank.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { commitRequest, newEpoch, newId, server as somewhere } from './conformance.ts';
@@ -124,6 +127,18 @@ describe('roles', () => {
         const request = commitRequest(epoch, { idempotencyKey: user });
         expect(await one.decide(request)).toEqual({ kind: 'commit' });
         expect(await one.findByIdempotencyKey(user)).toBe(request.transactionId);
+        // On days that have no partition yet, decided and settled.
+        const farDays = user === LOGINS.pgxa_application ? [30, 40] : [50, 60];
+        const [soon, later] = farDays.map((days) =>
+          uuidv7({ msecs: Date.now() + days * 86_400_000 }),
+        ) as [string, string];
+        expect(await one.decide(commitRequest(epoch, { transactionId: soon }))).toEqual({
+          kind: 'commit',
+        });
+        const farAbort = await one.settle([{ transactionId: later, epoch }], 'recovery');
+        expect(farAbort.get(later)?.decision).toBe('abort');
+        expect(await one.forgottenBefore()).toBeUndefined();
+        await one.requestRecovery('orders');
         const aborted = { transactionId: newId(), epoch };
         expect((await one.settle([aborted], 'recovery')).size).toBe(1);
         expect((await one.epochsOf([epoch])).get(epoch)?.retired).toBe(false);
@@ -151,7 +166,59 @@ describe('roles', () => {
     },
   );
 
+  it('recovery: every operation of a daemon on the log', async () => {
+    const name = LOGINS.pgxa_recovery;
+    const daemonLog = new PostgresDaemonLog({
+      settings: { connectionString: asUser(name) },
+      name,
+      connectTimeoutMs: 5_000,
+      runtime: systemRuntime,
+    });
+    try {
+      const lease = { names: ['participant p'], holder: name, holderId: name, leaseMs: 60_000 };
+      expect(await daemonLog.lease(lease)).toMatchObject([{ isOurs: true, term: '1' }]);
+      await daemonLog.release(lease.names, name);
+      expect(await daemonLog.retireSilent(3_600_000)).toEqual([]);
+      const registered = await daemonLog.serverBehind(name);
+      expect(registered).toEqual({ systemIdentifier: '2', databaseOid: somewhere.databaseOid });
+      const noted = {
+        participant: name,
+        systemIdentifier: '2',
+        databaseOid: somewhere.databaseOid,
+        oldest: undefined,
+        ageMs: 0,
+        timeline: '00000001',
+      };
+      await daemonLog.noteListings([noted]);
+      const server2 = { ...somewhere, systemIdentifier: '2' };
+      expect(await daemonLog.listedTimeline(name, server2)).toMatchObject({ timeline: '00000001' });
+      expect(
+        await daemonLog.decidedElsewhere({
+          participant: name,
+          server: server2,
+          before: undefined,
+          withinMs: 60_000,
+        }),
+      ).toEqual([]);
+      const old = uuidv7({ msecs: Date.now() - 9 * 86_400_000 });
+      await server.query(log, 'select pgxa.make_partition(pgxa.moment_of($1))', [old]);
+      await server.query(log, `update pgxa.participant set listed_at = clock_timestamp()`);
+      expect((await daemonLog.keepHouse(7)).dropped).toHaveLength(1);
+    } finally {
+      await daemonLog.close();
+    }
+  });
+
   it.each([
+    ['pgxa_application', `select pgxa.drop_oldest_day('7 days', now())`],
+    ['pgxa_application', 'select pgxa.make_partitions(100)'],
+    ['pgxa_operator', `select pgxa.drop_oldest_day('7 days', now())`],
+    ['pgxa_monitor', 'select pgxa.make_partition(now())'],
+    ['pgxa_application', `update pgxa.participant set listed_at = now()`],
+    ['pgxa_application', `update pgxa.lease set holder = 'me'`],
+    ['pgxa_application', `update pgxa.horizon set forgotten_before = now()`],
+    ['pgxa_recovery', `update pgxa.horizon set forgotten_before = now()`],
+    ['pgxa_recovery', 'update pgxa.participant set retired_at = now()'],
     ['pgxa_application', `update pgxa.decision set outcome = 'abort'`],
     ['pgxa_application', 'delete from pgxa.decision'],
     ['pgxa_application', 'truncate pgxa.decision'],
@@ -228,7 +295,8 @@ describe('roles', () => {
     const tables = await server.query(
       log,
       `select relname::text as name from pg_class
-        where relnamespace = 'pgxa'::regnamespace and relkind = 'r'`,
+        where relnamespace = 'pgxa'::regnamespace and relkind in ('r', 'p')
+          and not relispartition`,
     );
     expect(tables.length).toBeGreaterThan(7);
     for (const { name } of tables) {

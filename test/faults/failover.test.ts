@@ -1,7 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { FaultPoint } from '../../src/coordinator/protocol-context.ts';
-import type { TransactionManager, TransactionScope } from '../../src/index.ts';
+import {
+  createRecoveryDaemon,
+  subscribe,
+  type TransactionManager,
+  type TransactionScope,
+} from '../../src/index.ts';
 import { checkMarkers } from '../support/atomicity.ts';
 import { createBank, type Bank } from '../support/bank.ts';
 import { FaultProxy } from '../support/proxy.ts';
@@ -103,6 +108,52 @@ describe('asynchronous failover of a participant', () => {
     expect(await bank.log.query('select participant, kind, decision from pgxa.heuristic')).toEqual([
       { participant: 'billing', kind: 'hazard', decision: 'commit' },
     ]);
+  });
+
+  it('a transaction that was committed on both is lost with billing: the daemon notices the new timeline', async () => {
+    const daemon = await createRecoveryDaemon({
+      name: 'daemon',
+      decisionLog: { connectionString: bank.log.connectionString },
+      participants: {
+        billing: {
+          connectionString: address.through(bank.participant('billing').connectionString),
+        },
+      },
+    });
+    const changes: unknown[] = [];
+    const unsubscribe = subscribe('participant:timeline-changed', (event) => changes.push(event));
+    try {
+      const tm = await managerWith({});
+      await tm.run(both);
+      await catchUp();
+      await waitFor(
+        'the daemon to know the timeline',
+        () => daemon.status().participants['billing']?.state === 'listed',
+      );
+      await stopFollowing();
+      const lost = await tm.run(both);
+      await failOver();
+      await waitFor('the daemon to notice', () => changes.length === 1, { timeoutMs: 20_000 });
+      expect(changes).toMatchObject([
+        { participant: 'billing', from: '00000001', to: '00000002', lost: 1 },
+      ]);
+      expect(
+        await bank.log.query(
+          'select transaction_id::text as id, participant, kind, decision from pgxa.heuristic',
+        ),
+      ).toEqual([
+        {
+          id: lost,
+          participant: 'billing',
+          kind: expect.stringMatching(/^(rollback|hazard)$/) as string,
+          decision: 'commit',
+        },
+      ]);
+      expect(await markersOnStandby()).toBe(1);
+    } finally {
+      unsubscribe();
+      await daemon.stop();
+    }
   });
 
   it('a committed branch is prepared again: recovery commits it, the decision was kept', async () => {

@@ -192,7 +192,7 @@ daemon: { http: false }`,
     let log = '';
     daemon.stdout.setEncoding('utf8').on('data', (text: string) => {
       log += text;
-      if (log.includes('"ready:')) daemon.kill('SIGTERM');
+      if (!daemon.killed && log.includes('"ready:')) daemon.kill('SIGTERM');
     });
     expect(await ended).toEqual([0, null]);
   });

@@ -212,6 +212,67 @@ describe('a daemon', () => {
     expect(second.status().participants['orders']).toMatchObject({ lease: 'held' });
   });
 
+  it('that cannot reach a participant leaves it to the one that can', async () => {
+    const bank = await makeBank();
+    const nowhere = { host: '127.0.0.1', port: 1, database: 'x' };
+    const { connectionString } = bank.participant('orders');
+    const first = await startDaemon(bank, {
+      name: 'first',
+      intervalMs: 100,
+      leaseMs: 1_000,
+      participants: { orders: { connectionString }, billing: nowhere },
+    });
+    await first.whenReady;
+    const second = await startDaemon(bank, { name: 'second', leaseMs: 1_000 });
+    const decided = await plantDecided(bank, bank.participant('billing'));
+    await waitFor('the second', () => isGone(bank, decided), { timeoutMs: 25_000 });
+    expect(second.status().participants).toMatchObject({ orders: { lease: 'elsewhere' } });
+  });
+
+  it('a name that leads to the database of another participant harms only itself', async () => {
+    const bank = await makeBank();
+    const tm = await bank.manager();
+    await tm.close();
+    const { connectionString } = bank.participant('billing');
+    const daemon = await startDaemon(bank, {
+      participants: { orders: { connectionString }, billing: { connectionString } },
+    });
+    await daemon.whenReady;
+    await waitFor('billing', () => daemon.status().participants['billing']?.state === 'listed');
+    const decided = await plantDecided(bank, bank.participant('billing'));
+    await waitFor('its branch', () => isGone(bank, decided));
+    expect(daemon.status().participants['orders']).toMatchObject({ state: 'other-server' });
+  });
+
+  it('is not driven into a busy loop by notifications', async () => {
+    const bank = await makeBank();
+    const daemon = await startDaemon(bank);
+    await daemon.whenReady;
+    await waitFor('to listen', () => daemon.status().wake === 'listening');
+    const passes = listenTo('recovery:pass');
+    await bank.log.query(
+      `do $$ begin for n in 1..100 loop perform pg_notify('pgxa_recovery', 'n' || n); end loop; end $$`,
+    );
+    await waitFor('the woken passes', () => passes.length >= 2);
+    const woken = passes.length;
+    await waitFor('the next looks', () => passes.length >= woken + 2);
+    // One look for each participant answers a hundred calls; a second may have been under way.
+    expect(woken).toBeLessThanOrEqual(4);
+  });
+
+  it('stops in time although the log hangs', async () => {
+    const logServer = await server();
+    const bank = await makeBank({ logServer, servers: [await sharedServer()] });
+    const daemon = await startDaemon(bank, { connectTimeoutMs: 60_000, leaseMs: 1_000 });
+    await daemon.whenReady;
+    logServer.pause();
+    await waitFor('the alarm', () => !daemon.status().log.reachable, { timeoutMs: 15_000 });
+    let hasStopped = false;
+    void daemon.stop().then(() => (hasStopped = true));
+    await waitFor('the end', () => hasStopped, { timeoutMs: 25_000 });
+    logServer.resume();
+  }, 60_000);
+
   it('finishes thousands of branches, oldest first, and tells how far it is', async () => {
     const big = await server({ max_prepared_transactions: '3100' });
     const bank = await makeBank({ servers: [big] });

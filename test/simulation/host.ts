@@ -1,0 +1,104 @@
+/**
+ * What surrounds a simulated process: clock, timers, random bytes, and node-postgres over a simulated wire.
+ * They are replaced from outside, so that production code knows nothing of it; each replacement serves the
+ * process that is running, and hands everybody else on to the original.
+ */
+import crypto from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
+import pg from 'pg';
+
+import { runningProcess, type SimulatedTimer } from './process.ts';
+import { SimulatedConnection, type Network } from './wire.ts';
+
+/** uuid keeps the last time that it saw, over all schedules: virtual days must never go back. */
+const FIRST_DAY = 1_800_000_000_000;
+const DAY_MS = 10_000_000;
+let day = 0;
+
+type AnyFunction = (...args: never[]) => unknown;
+
+/** Installs the surroundings; returns a function that puts everything back. */
+export function installHost(network: Network): () => void {
+  day += 1;
+  const startOfDay = FIRST_DAY + day * DAY_MS;
+  const restore: (() => void)[] = [];
+  const replace: Replace = (owner, key, value) => {
+    const original: unknown = Reflect.get(owner, key);
+    Reflect.set(owner, key, value);
+    restore.push(() => {
+      Reflect.set(owner, key, original);
+    });
+  };
+  replaceTimers(replace);
+  const dateNow = Date.now;
+  replace(Date, 'now', () => {
+    const owner = runningProcess();
+    return owner === undefined ? dateNow() : Math.floor(startOfDay + owner.scheduler.now);
+  });
+  replaceRandomBytes(replace);
+  // pg reads a dozen variables for every client, and each is a call into the system.
+  replace(process, 'env', {});
+  replacePg(replace, network);
+  return () => {
+    for (const undo of restore.reverse()) undo();
+    syncBuiltinESMExports();
+  };
+}
+
+type Replace = (owner: object, key: string, value: unknown) => void;
+
+function replaceTimers(replace: Replace): void {
+  const { setTimeout: realSet, clearTimeout: realClear } = globalThis;
+  replace(globalThis, 'setTimeout', (callback: AnyFunction, ms = 0, ...args: never[]) => {
+    const process = runningProcess();
+    if (process === undefined) return realSet(callback as never, ms, ...args);
+    return process.setTimer(ms, () => callback(...args));
+  });
+  replace(globalThis, 'clearTimeout', (timer: unknown) => {
+    const simulated = timer as Partial<SimulatedTimer> | undefined | null;
+    if (simulated?.scheduled === undefined) {
+      realClear(timer as never);
+      return;
+    }
+    const process = runningProcess();
+    if (process === undefined) simulated.scheduled.run = undefined;
+    else process.clearTimer(simulated as SimulatedTimer);
+  });
+}
+
+function replaceRandomBytes(replace: Replace): void {
+  const realBytes = crypto.randomBytes as (size: number) => Buffer;
+  replace(crypto, 'randomBytes', (size: number) => {
+    const random = runningProcess()?.random;
+    if (random === undefined) return realBytes(size);
+    return Buffer.from(Array.from({ length: size }, () => random.int(256)));
+  });
+  syncBuiltinESMExports();
+  const realValues = globalThis.crypto.getRandomValues.bind(globalThis.crypto) as (
+    array: Uint8Array,
+  ) => Uint8Array;
+  replace(globalThis.crypto, 'getRandomValues', (array: Uint8Array) => {
+    const random = runningProcess()?.random;
+    if (random === undefined) return realValues(array);
+    for (let index = 0; index < array.length; index += 1) array[index] = random.int(256);
+    return array;
+  });
+}
+
+/** The real client and the real pool, over a connection that ends in the simulated network. */
+function replacePg(replace: Replace, network: Network): void {
+  const RealClient = pg.Client;
+  const RealPool = pg.Pool;
+  class SimulatedClient extends RealClient {
+    constructor(config?: pg.ClientConfig) {
+      super({ ...config, connection: new SimulatedConnection(network) } as pg.ClientConfig);
+    }
+  }
+  class SimulatedPool extends RealPool {
+    constructor(config?: pg.PoolConfig) {
+      super({ ...config, Client: SimulatedClient });
+    }
+  }
+  replace(pg, 'Client', SimulatedClient);
+  replace(pg, 'Pool', SimulatedPool);
+}

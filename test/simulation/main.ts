@@ -1,0 +1,134 @@
+/**
+ * npm run simulate -- --schedules 200000 --seed 1 [--workers 2] [--stop-at-first]
+ * npm run simulate -- --seed 42 --schedules 1 --trace [--without-faults 0,2] [--without-transactions 1]
+ *
+ * Exit code 1 if a promise was broken: the seed, the commit and the smallest schedule are printed.
+ */
+import { execFileSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
+
+import { bundle } from './bundle.ts';
+import { ask, runCrew, startWorker, type Total } from './crew.ts';
+import { drawPlan, type Omission } from './plan.ts';
+import { shrink } from './shrink.ts';
+import type { Finding } from './worker.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    schedules: { type: 'string', default: '20000' },
+    seed: { type: 'string', default: '1' },
+    workers: { type: 'string', default: '2' },
+    trace: { type: 'boolean', default: false },
+    'stop-at-first': { type: 'boolean', default: false },
+    'without-faults': { type: 'string', default: '' },
+    'without-transactions': { type: 'string', default: '' },
+  },
+});
+
+const numbers = (list: string): number[] =>
+  list
+    .split(',')
+    .filter((item) => item !== '')
+    .map(Number);
+
+async function main(): Promise<number> {
+  const script = await bundle('worker.ts', `worker-${process.pid}`);
+  const from = Number(options.seed);
+  const count = Number(options.schedules);
+  const omission: Omission = {
+    faults: numbers(options['without-faults']),
+    transactions: numbers(options['without-transactions']),
+  };
+  if (options.trace) return replay(script, from, omission);
+  const startedAt = performance.now();
+  let saidAt = startedAt;
+  const total = await runCrew({
+    script,
+    workers: Number(options.workers),
+    from,
+    count,
+    stopAtFirst: options['stop-at-first'],
+    onProgress: (soFar) => {
+      if (performance.now() - saidAt < 30_000) return;
+      saidAt = performance.now();
+      console.log(rate(soFar, saidAt - startedAt));
+    },
+  });
+  console.log(rate(total, performance.now() - startedAt));
+  console.log(
+    [...total.seen]
+      .sort()
+      .map(([what, times]) => `${what} ${times}`)
+      .join(', '),
+  );
+  await explain(script, total.findings);
+  return total.findings.length === 0 ? 0 : 1;
+}
+
+function rate({ schedules, events, cpuMs, settledMaxMs, findings }: Total, ms: number): string {
+  const perSecond = (schedules / ms) * 1_000;
+  return (
+    `${schedules} schedules, ${events} events in ${(ms / 1_000).toFixed(0)} s: ` +
+    `${perSecond.toFixed(0)} schedules/s, ${(cpuMs / schedules).toFixed(2)} ms of processor each; ` +
+    `longest until nothing was in doubt after healing ${(settledMaxMs / 1_000).toFixed(1)} s; ` +
+    `${findings.length} violations`
+  );
+}
+
+/** The first of each kind, as small as it gets. */
+async function explain(script: string, findings: readonly Finding[]): Promise<void> {
+  const kinds = new Map<string, Finding[]>();
+  for (const finding of findings)
+    kinds.set(finding.kind, [...(kinds.get(finding.kind) ?? []), finding]);
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+  for (const [kind, all] of kinds) {
+    const [first] = all;
+    if (first === undefined) continue;
+    const worker = startWorker(script);
+    const { seed } = first;
+    const omission = await shrink(seed, async (smaller) => {
+      const done = await ask(worker, {
+        from: seed,
+        count: 1,
+        stopAtFirst: true,
+        omission: smaller,
+      });
+      return done.findings[0]?.kind === kind;
+    });
+    worker.kill();
+    console.log(`\n${kind} (seeds ${all.map((one) => one.seed).join(' ')}), commit ${commit}`);
+    console.log(`  ${first.message}`);
+    console.log(describe(seed, omission));
+  }
+}
+
+function describe(seed: number, omission: Omission): string {
+  const { transactions, faults, ...rest } = drawPlan(seed, omission);
+  const lines = [
+    JSON.stringify(rest),
+    ...transactions.map((one) => `transaction ${JSON.stringify(one)}`),
+    ...faults.map((one) => `fault ${JSON.stringify(one)}`),
+    `again: npm run simulate -- --seed ${seed} --trace` +
+      argument('without-faults', omission.faults) +
+      argument('without-transactions', omission.transactions),
+  ];
+  return lines.map((line) => `  ${line}`).join('\n');
+}
+
+function argument(name: string, list: readonly number[]): string {
+  return list.length === 0 ? '' : ` --${name} ${list.join(',')}`;
+}
+
+async function replay(script: string, seed: number, omission: Omission): Promise<number> {
+  const worker = startWorker(script);
+  const work = { from: seed, count: 1, stopAtFirst: true, omission, keepTrace: true };
+  const done = await ask(worker, work);
+  worker.kill();
+  console.log(done.trace.join('\n'));
+  console.log(`faults:\n  ${done.faults.join('\n  ')}`);
+  console.log(`trace hash ${done.traceHash}`);
+  for (const { kind, message } of done.findings) console.log(`${kind}: ${message}`);
+  return done.findings.length === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,221 @@
+/**
+ * The network between processes and servers. TCP as both ends see it: in one connection bytes come in order or
+ * the connection is lost; between connections there is no order. What a connection had sent before it was lost may
+ * still arrive, long after.
+ */
+import type { SimulatedProcess } from './process.ts';
+import { kindOfUnit } from './postgres/statement.ts';
+import type { Session, SessionLink } from './postgres/session.ts';
+import type { SimulatedServer } from './postgres/server.ts';
+import type { Random } from './random.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { Link, Network, SimulatedConnection, WireMessage, WireUnit } from './wire.ts';
+
+export interface NetworkOptions {
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly servers: ReadonlyMap<string, SimulatedServer>;
+  /** Latency of one way: shortest and longest, and how often it is ten times that. */
+  readonly latencyMs: readonly [number, number];
+  readonly slow: number;
+  /** A client is about to send. */
+  readonly sending: (link: SimulatedLink, kind: string) => void;
+}
+
+/** How a connection is lost. */
+export type Cut =
+  /** At once, on both sides; what was under way is lost. */
+  | 'reset'
+  /** The client sees the end; what it had sent still arrives, and its replies go nowhere. */
+  | 'reply-lost'
+  /** Nobody is told. */
+  | 'silence';
+
+/** After this long the system of a server notices that a client is gone without a word. */
+const KEEPALIVE_MS = 12_000;
+
+export class SimulatedNetwork implements Network {
+  readonly options: NetworkOptions;
+  readonly links = new Set<SimulatedLink>();
+  /** Names that lead to another server now, for whoever has met the right one before. */
+  readonly detours = new Map<string, string>();
+  /** `process server`: has looked at it, and pinned it. */
+  readonly acquainted = new Set<string>();
+  /** Names whose new connections land on the standby now. */
+  readonly toStandby = new Set<string>();
+  readonly #clogged = new Map<string, number>();
+
+  constructor(options: NetworkOptions) {
+    this.options = options;
+  }
+
+  open(process: SimulatedProcess, connection: SimulatedConnection, host: string): Link {
+    const detour = this.acquainted.has(`${process.name} ${host}`)
+      ? this.detours.get(host)
+      : undefined;
+    const server = this.options.servers.get(detour ?? host);
+    if (server === undefined) throw new Error(`no server is called ${host}`);
+    const link = new SimulatedLink(this, process, connection, server);
+    this.links.add(link);
+    link.open(this.toStandby.has(host) && server.hasStandby);
+    return link;
+  }
+
+  latency(): number {
+    const { random, latencyMs, slow } = this.options;
+    const ms = random.between(latencyMs[0], latencyMs[1]);
+    return random.chance(slow) ? ms * 10 : ms;
+  }
+
+  /** Nothing gets through between the two until then; what is sent waits. */
+  clog(process: string, server: string, ms: number): void {
+    this.#clogged.set(`${process} ${server}`, this.options.scheduler.now + ms);
+  }
+
+  clogEnd(process: string, server: string): number {
+    return this.#clogged.get(`${process} ${server}`) ?? 0;
+  }
+
+  /** All is well from here on; connections that are lost stay lost. */
+  heal(): void {
+    this.#clogged.clear();
+    this.detours.clear();
+    this.toStandby.clear();
+  }
+}
+
+export class SimulatedLink implements Link, SessionLink {
+  readonly process: string;
+  readonly server: SimulatedServer;
+  session: Session | undefined;
+  lastUnit: WireUnit | undefined;
+  readonly #network: SimulatedNetwork;
+  readonly #connection: SimulatedConnection;
+  /** Nothing arrives at the client any more. */
+  #deaf = false;
+  /** Nothing arrives at the server any more. */
+  #mute = false;
+  #serverFree = 0;
+  #clientFree = 0;
+
+  constructor(
+    network: SimulatedNetwork,
+    process: SimulatedProcess,
+    connection: SimulatedConnection,
+    server: SimulatedServer,
+  ) {
+    this.#network = network;
+    this.process = process.name;
+    this.#connection = connection;
+    this.server = server;
+  }
+
+  open(onStandby: boolean): void {
+    this.#toServer(() => {
+      if (!this.server.up) {
+        this.#refuse('ECONNREFUSED');
+        return;
+      }
+      this.server.accept(() => {
+        this.session = this.server.connect(this, onStandby);
+        this.answer([
+          ['backendKeyData', { processID: this.session.pid, secretKey: 0 }],
+          ['readyForQuery', { status: 'I' }],
+        ]);
+      });
+    });
+  }
+
+  send(unit: WireUnit): void {
+    this.lastUnit = unit;
+    this.#network.options.sending(this, kindOfUnit(unit));
+    this.#toServer(() => {
+      if (!this.server.up) return;
+      this.server.accept(() => {
+        const { session } = this;
+        // A session that has ended answers with a reset.
+        if (session === undefined || session.gone) this.#refuse('ECONNRESET');
+        else session.receive(unit);
+      });
+    });
+  }
+
+  /** The client closes; the news comes behind all that it has sent. */
+  close(noticed: boolean): void {
+    this.#deaf = true;
+    this.#network.links.delete(this);
+    const tell = (): void => {
+      this.session?.clientGone();
+    };
+    if (noticed) this.#toServer(tell);
+    else this.#network.options.scheduler.after(KEEPALIVE_MS, tell);
+  }
+
+  answer(messages: readonly WireMessage[]): void {
+    this.#toClient(() => {
+      this.#connection.receive(messages);
+    });
+  }
+
+  shut(noticed: boolean): void {
+    if (noticed) this.#refuse(undefined);
+  }
+
+  cut(how: Cut): void {
+    const { scheduler } = this.#network.options;
+    const end = (): void => {
+      this.session?.clientGone();
+    };
+    switch (how) {
+      case 'reset':
+        this.#mute = true;
+        this.#refuse('ECONNRESET', true);
+        scheduler.after(this.#network.latency(), end);
+        break;
+      case 'reply-lost':
+        this.#refuse('ECONNRESET', true);
+        this.#toServer(end);
+        break;
+      case 'silence':
+        this.#mute = true;
+        scheduler.after(KEEPALIVE_MS, end);
+        break;
+    }
+    this.#deaf = true;
+  }
+
+  #refuse(code: string | undefined, atOnce = false): void {
+    const error =
+      code === undefined ? undefined : Object.assign(new Error(`read ${code}`), { code });
+    const tell = (): void => {
+      this.#network.links.delete(this);
+      this.#connection.lose(error);
+    };
+    if (atOnce) this.#network.options.scheduler.after(0, tell);
+    else this.#toClient(tell);
+  }
+
+  #toServer(arrive: () => void): void {
+    if (this.#mute) return;
+    this.#serverFree = this.#arrival(this.#serverFree);
+    const { scheduler } = this.#network.options;
+    scheduler.after(this.#serverFree - scheduler.now, () => {
+      if (!this.#mute) arrive();
+    });
+  }
+
+  #toClient(arrive: () => void): void {
+    if (this.#deaf) return;
+    this.#clientFree = this.#arrival(this.#clientFree);
+    const { scheduler } = this.#network.options;
+    scheduler.after(this.#clientFree - scheduler.now, () => {
+      if (!this.#deaf) arrive();
+    });
+  }
+
+  #arrival(earliest: number): number {
+    const { now } = this.#network.options.scheduler;
+    const clogged = this.#network.clogEnd(this.process, this.server.name);
+    return Math.max(now, earliest, clogged) + this.#network.latency();
+  }
+}

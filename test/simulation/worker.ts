@@ -1,0 +1,74 @@
+/** A process that runs schedules: told which by its parent, tells what it found. */
+import type { Omission } from './plan.ts';
+import { runSchedule, type ScheduleResult } from './schedule.ts';
+
+export interface Work {
+  readonly from: number;
+  readonly count: number;
+  /** Ends with the first violation. */
+  readonly stopAtFirst: boolean;
+  readonly omission?: Omission;
+  readonly keepTrace?: boolean;
+}
+
+export interface Finding {
+  readonly seed: number;
+  readonly kind: string;
+  readonly message: string;
+}
+
+export interface Done {
+  readonly schedules: number;
+  readonly events: number;
+  readonly findings: readonly Finding[];
+  readonly seen: readonly (readonly [string, number])[];
+  readonly settledMaxMs: number;
+  readonly cpuMs: number;
+  /** Of the last schedule. */
+  readonly traceHash: string;
+  readonly trace: readonly string[];
+  readonly faults: readonly string[];
+}
+
+const FINDINGS_MAX = 20;
+
+function runAll({ from, count, stopAtFirst, omission, keepTrace }: Work): Done {
+  const seen = new Map<string, number>();
+  const findings: Finding[] = [];
+  const cpu = process.cpuUsage();
+  let last: ScheduleResult | undefined;
+  let schedules = 0;
+  let events = 0;
+  let settledMaxMs = 0;
+  for (let seed = from; seed < from + count; seed += 1) {
+    last = runSchedule(seed, { ...(omission && { omission }), keepTrace: keepTrace ?? false });
+    schedules += 1;
+    events += last.events;
+    settledMaxMs = Math.max(settledMaxMs, last.settledAfterMs);
+    for (const [what, times] of last.seen) seen.set(what, (seen.get(what) ?? 0) + times);
+    const [first] = last.violations;
+    if (first === undefined) continue;
+    if (findings.length < FINDINGS_MAX)
+      findings.push({ seed, kind: first.kind, message: first.message });
+    if (stopAtFirst) break;
+  }
+  const { user, system } = process.cpuUsage(cpu);
+  return {
+    schedules,
+    events,
+    findings,
+    seen: [...seen],
+    settledMaxMs,
+    cpuMs: (user + system) / 1_000,
+    traceHash: last?.traceHash ?? '',
+    trace: last?.trace ?? [],
+    faults: last?.faults ?? [],
+  };
+}
+
+// Outside of every promise: the simulation empties the queue of promises itself.
+process.on('message', (work: Work) => {
+  setImmediate(() => {
+    process.send?.(runAll(work));
+  });
+});

@@ -1,0 +1,296 @@
+import { describe, expect, it } from 'vitest';
+
+import { check } from './checkers.ts';
+import { ACCOUNTS, START_BALANCE, type SoakEvent } from './history.ts';
+import type { Least } from './ledger.ts';
+
+/**
+ * No servers: histories made by hand. A sound one has no violation; each other one is the sound one with one
+ * thing planted in it, and the checkers must find exactly that.
+ */
+const PARTICIPANTS = ['orders', 'billing'];
+type Event = Record<string, unknown> & { kind: string };
+
+interface Story {
+  events: Event[];
+  /** Balance and version changes of account 1, by participant. */
+  readonly markers: {
+    participant: string;
+    id: string;
+    version: number;
+    amount: number;
+    key?: string;
+  }[];
+}
+
+const marker = (
+  participant: string,
+  id: string,
+  version: number,
+  amount: number,
+  key?: string,
+) => ({
+  participant,
+  id,
+  version,
+  amount,
+  ...(key === undefined ? {} : { key }),
+});
+
+/** Two transfers that were committed, one that was rolled back, one whose caller was told "unknown". */
+function soundStory(): Story {
+  const begun = (id: string, run: number, more: object = {}): Event => ({
+    kind: 'begun', id, run, type: 'two-writers', writers: PARTICIPANTS, ...more,
+  }); // prettier-ignore
+  return {
+    events: [
+      { kind: 'configured', seed: 1, settings: { least: { ok: 1, fail: 1, info: 1 } } },
+      { kind: 'planted-foreign', participant: 'orders', gids: ['foreign'] },
+      begun('a', 1, { key: 'k' }),
+      { kind: 'hook', id: 'a', hook: 'committed' },
+      { kind: 'ok', id: 'a', run: 1 },
+      begun('b', 2),
+      { kind: 'ok', id: 'b', run: 2 },
+      begun('c', 3),
+      { kind: 'hook', id: 'c', hook: 'rolled-back' },
+      { kind: 'fail', id: 'c', run: 3, code: 'PGXA_VOTE_NO', why: '' },
+      begun('d', 4),
+      { kind: 'info', id: 'd', run: 4, why: '' },
+      { kind: 'outcome', id: 'd', outcome: 'committed' },
+      { kind: 'fault', fault: 'kill', times: 1 },
+      { kind: 'quiet', afterMs: 10 },
+      ...['a', 'b', 'd'].map((id) => ({
+        kind: 'final-decision',
+        id,
+        outcome: 'commit',
+        by: 'coordinator',
+      })),
+      { kind: 'final-decision', id: 'c', outcome: 'abort', by: 'recovery' },
+      { kind: 'final-foreign', participant: 'orders', gids: ['foreign'] },
+    ],
+    markers: ['a', 'b', 'd'].flatMap((id, index) => [
+      marker('orders', id, index + 1, -2, id === 'a' ? 'k' : undefined),
+      marker('billing', id, index + 1, 2, id === 'a' ? 'k' : undefined),
+    ]),
+  };
+}
+
+/** With the reads that the markers make, so that only what was planted is wrong. */
+function historyOf(
+  story: Story,
+  reads: (events: Event[]) => Event[] = (same) => same,
+): SoakEvent[] {
+  const finals = PARTICIPANTS.flatMap((participant): Event[] => {
+    const here = story.markers.filter((one) => one.participant === participant);
+    const sum = here.reduce((total, { amount }) => total + amount, 0);
+    const accounts = Array.from({ length: ACCOUNTS }, (_, index) => ({
+      id: index + 1,
+      balance: START_BALANCE + (index === 0 ? sum : 0),
+      version: index === 0 ? here.length : 0,
+    }));
+    const rows = here.map(({ id, version, amount, key }) => ({
+      kind: 'final-marker',
+      participant,
+      row: { id, account: 1, version, amount, writers: PARTICIPANTS, key: key ?? null },
+    }));
+    return [...rows, { kind: 'final-accounts', participant, accounts }];
+  });
+  const all = reads([...story.events, ...finals]);
+  return all.map((event, index) => ({ index, atMs: index, process: 'test', ...event })) as never;
+}
+
+const rulesOf = async (history: SoakEvent[]): Promise<string[]> =>
+  [...new Set((await check(history)).violations.map(({ rule }) => rule))].sort();
+
+/** The sound story, changed. */
+async function planted(change: (story: Story) => void): Promise<string[]> {
+  const story = soundStory();
+  change(story);
+  return rulesOf(historyOf(story));
+}
+
+const find = (story: Story, kind: string, id: string): Event => {
+  const found = story.events.find((event) => event.kind === kind && event['id'] === id);
+  if (found === undefined) throw new Error(`no ${kind} of ${id}`);
+  return found;
+};
+const drop = (story: Story, id: string, participant?: string): void => {
+  const kept = story.markers.filter(
+    (one) => one.id !== id || (participant !== undefined && one.participant !== participant),
+  );
+  story.markers.splice(0, story.markers.length, ...kept);
+};
+
+describe('the checkers of the soak', () => {
+  it('a sound history: no violation', async () => {
+    expect(await planted(() => undefined)).toEqual([]);
+  });
+
+  const PLANTED: readonly [string, readonly string[], (story: Story) => void][] = [
+    ['a branch is missing', ['I1 torn', 'I2 decided commit', 'I6 outcomeOf', 'I7 sum'], (story) => {
+      drop(story, 'd', 'billing');
+    }],
+    ['told committed, and nothing is there', ['I2 decided commit', 'I6 told committed', 'I8 versions'], (story) => { drop(story, 'b'); }],
+    ['told rolled back, and it is there', ['I6 told rolled back', 'hooks'], (story) => {
+      find(story, 'ok', 'a').kind = 'fail';
+    }],
+    ['outcomeOf says aborted, and it is there', ['I6 outcomeOf'], (story) => {
+      find(story, 'outcome', 'd')['outcome'] = 'aborted';
+    }],
+    ['outcomeOf changes its mind', ['I2 outcomeOf changed', 'I6 outcomeOf'], (story) => {
+      story.events.push({ kind: 'outcome', id: 'd', outcome: 'aborted' });
+    }],
+    ['outcomeOf contradicts what the caller was told', ['I2 outcomeOf', 'I6 outcomeOf'], (story) => {
+      story.events.push({ kind: 'outcome', id: 'c', outcome: 'committed' });
+    }],
+    ['two answers to one caller', ['I2 two answers', 'I6 told rolled back'], (story) => {
+      story.events.push({ kind: 'fail', id: 'b', run: 2, code: 'PGXA_TIMEOUT', why: '' });
+    }],
+    ['a hook against the answer', ['hooks'], (story) => { find(story, 'hook', 'a')['hook'] = 'rolled-back'; }],
+    ['both hooks', ['hooks'], (story) => {
+      story.events.push({ kind: 'hook', id: 'a', hook: 'rolled-back' });
+    }],
+    ['the register says abort, the rows are there', ['I2 decided abort', 'I10 no decision'], (story) => {
+      find(story, 'final-decision', 'a')['outcome'] = 'abort';
+    }],
+    ['committed without a decision', ['I10 no decision'], (story) => {
+      story.events = story.events.filter((event) => event.kind !== 'final-decision' || event['id'] !== 'b');
+    }],
+    ['a key that is used twice', ['I8 key used twice'], (story) => { find(story, 'begun', 'b')['key'] = 'k'; }],
+    ['already done by one that did not', ['I8 already done'], (story) => {
+      Object.assign(find(story, 'fail', 'c'), { existing: 'b', key: 'k' });
+    }],
+    ['an update that was lost', ['I8 versions'], (story) => {
+      for (const one of story.markers) if (one.id === 'd') Object.assign(one, { version: 2 });
+    }],
+    ['money is made', ['I7 sum'], (story) => {
+      for (const one of story.markers) if (one.id === 'd' && one.participant === 'orders') Object.assign(one, { amount: 0 });
+    }],
+    ['two orders on two participants', ['I9 order'], (story) => {
+      for (const one of story.markers) {
+        if (one.participant === 'billing' && one.id !== 'd') Object.assign(one, { version: one.id === 'a' ? 2 : 1 });
+      }
+    }],
+    ['a commit in spite of a no', ['I3 committed in spite of a no'], (story) => {
+      find(story, 'begun', 'a')['type'] = 'deferred-violation';
+    }],
+    ['an orphan of a deferred constraint', ['I3 deferred constraint'], (story) => {
+      story.events.push({ kind: 'final-children', participant: 'orders', count: 1 });
+    }],
+    ['markers of nobody', ['I1 never begun'], (story) => {
+      story.events = story.events.filter((event) => event.kind !== 'begun' || event['id'] !== 'b');
+    }],
+    ['a heuristic row', ['I16 heuristic (log)'], (story) => {
+      story.events.push({ kind: 'final-heuristic', id: 'a', row: { kind: 'hazard' } });
+    }],
+    ['a heuristic event', ['I16 heuristic (test)'], (story) => {
+      story.events.push({ kind: 'heuristic-found', id: 'a', participant: 'orders', heuristic: 'hazard', why: '' });
+    }],
+    ['a heuristic answer', ['I16 heuristic (told)', 'I2 two answers'], (story) => {
+      story.events.push({ kind: 'told-heuristic', id: 'b', run: 2, heuristic: 'mixed', why: '' });
+    }],
+    ['a foreign branch is gone', ['I14 foreign'], (story) => {
+      for (const event of story.events) if (event.kind === 'final-foreign') event['gids'] = [];
+    }],
+    ['still in doubt', ['I5 still in doubt'], (story) => { story.events.push({ kind: 'not-quiet', left: ['x'] }); }],
+    ['a leak', ['I25 leak'], (story) => {
+      story.events.push({ kind: 'final-leak', where: 'orders', what: 'a session' });
+    }],
+    ['a process that ended by itself', ['unexpected end'], (story) => {
+      story.events.push({ kind: 'process-ended', who: 'coordinator-1', how: 'exit code 1', expected: false });
+    }],
+    ['an error of a wrong class', ['unexpected error'], (story) => {
+      story.events.push({ kind: 'unexpected', id: 'a', where: 'transaction', why: 'TypeError' });
+    }],
+    ['a fault that could not be made', ['harness'], (story) => {
+      story.events.push({ kind: 'nemesis-failed', fault: 'kill', why: '' });
+    }],
+  ]; // prettier-ignore
+  it.each(PLANTED)('%s: %j', async (_, rules, change) => {
+    expect(await planted(change)).toEqual([...rules].sort());
+  });
+
+  /** Billing failed over and lost what it had of "d". */
+  const lostOnBilling = (story: Story, lost: 'commits' | 'votes'): void => {
+    drop(story, 'd', 'billing');
+    const none = { commits: [], votes: [] };
+    story.events.push({ kind: 'lost-history', participant: 'billing', ...none, [lost]: ['d'] });
+  };
+  const hazard = { kind: 'final-heuristic', id: 'd', row: { kind: 'hazard' } };
+
+  it('a failover that lost a commit: excused, and only that transaction', async () => {
+    expect(
+      await planted((story) => {
+        lostOnBilling(story, 'commits');
+      }),
+    ).toEqual([]);
+    const other = await planted((story) => {
+      lostOnBilling(story, 'commits');
+      drop(story, 'b', 'orders');
+    });
+    expect(other).toEqual(['I1 torn', 'I2 decided commit', 'I6 told committed', 'I8 versions']);
+  });
+
+  it('a failover that lost a vote: excused if it is on record, and not without', async () => {
+    const without = await planted((story) => {
+      lostOnBilling(story, 'votes');
+    });
+    expect(without).toEqual(['I23 lost and not recorded']);
+    const withRecord = await planted((story) => {
+      lostOnBilling(story, 'votes');
+      story.events.push(hazard);
+    });
+    expect(withRecord).toEqual([]);
+    const guessed = await planted((story) => {
+      lostOnBilling(story, 'votes');
+      story.events.push({ ...hazard, row: { kind: 'rollback' } });
+    });
+    expect(guessed).toEqual(['I16 heuristic (log)']);
+  });
+
+  it('a log that was restored: excuses a missing row, and nothing else', async () => {
+    const rules = await planted((story) => {
+      story.events = story.events.filter(
+        (event) => event.kind !== 'final-decision' || event['id'] !== 'b',
+      );
+      story.events.push({ kind: 'lost-decisions', ids: ['b', 'd'] });
+      drop(story, 'd', 'billing');
+    });
+    expect(rules).toEqual(['I1 torn', 'I2 decided commit', 'I6 outcomeOf', 'I7 sum']);
+  });
+
+  it.each<[string, Partial<Least>]>([
+    ['too few commits', { ok: 3 }],
+    ['too few aborts', { fail: 2 }],
+    ['too few unknown', { info: 2 }],
+    ['a fault that never fired', { faults: ['kill', 'freeze'] }],
+    ['a type that never ran', { types: ['two-writers', 'serializable'] }],
+  ])('a run in which too little happened (%s) fails', async (_, least) => {
+    const rules = await planted((story) => {
+      Object.assign(story.events[0] ?? {}, { settings: { least } });
+    });
+    expect(rules).toHaveLength(1);
+    expect(rules[0]).toMatch(/^I26/);
+  });
+
+  it('a history that ends before the last reads fails', async () => {
+    const history = historyOf(soundStory(), (events) =>
+      events.filter(({ kind }) => kind !== 'final-accounts'),
+    );
+    expect(await rulesOf(history)).toContain('harness');
+  });
+
+  it('a balance that its transfers do not make', async () => {
+    const history = historyOf(soundStory(), (events) =>
+      events.map((event) => {
+        if (event.kind !== 'final-accounts' || event['participant'] !== 'orders') return event;
+        const accounts = (event['accounts'] as { id: number; balance: number }[]).map((one) => ({
+          ...one,
+          balance: one.balance + (one.id === 5 ? 1 : 0),
+        }));
+        return { ...event, accounts };
+      }),
+    );
+    expect(await rulesOf(history)).toEqual(['I7 balance', 'I7 sum']);
+  });
+});

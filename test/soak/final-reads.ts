@@ -1,0 +1,112 @@
+/** The last look at everything, written to the history: what the checkers judge. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { HistoryWriter, MarkerRow } from './history.ts';
+import type { SoakDatabase, World } from './world.ts';
+
+/** Two heartbeat limits, some passes, and the time that a stopped machine needs to catch up. */
+const QUIET_MS = 45_000;
+
+/** Nothing of ours is prepared anywhere (I5); says how long that took. */
+export async function waitUntilQuiet(world: World, history: HistoryWriter): Promise<void> {
+  const startedMs = performance.now();
+  let left: string[] = [];
+  while (performance.now() - startedMs < QUIET_MS) {
+    left = await oursInDoubt(world).catch((error: unknown) => [String(error)]);
+    if (left.length === 0) {
+      const afterMs = Math.round(performance.now() - startedMs);
+      history.write('harness', { kind: 'quiet', afterMs });
+      return;
+    }
+    await sleep(100);
+  }
+  history.write('harness', { kind: 'not-quiet', left });
+}
+
+async function oursInDoubt(world: World): Promise<string[]> {
+  const lists = await Promise.all(
+    world.participants.map(async (one) => {
+      const rows = await one.server.query<{ gid: string }>(
+        one.database,
+        `select gid from pg_prepared_xacts
+          where database = current_database() and gid ~ $1`,
+        [`^pgxa_${world.installation}_[0-9a-f]{16}_[0-9a-f]{32}_[1-9][0-9]{0,3}$`],
+      );
+      // The planted near miss of a name parses as far as the transaction; nobody began that one.
+      return rows.map(({ gid }) => `${one.name}: ${gid}`);
+    }),
+  );
+  return lists.flat();
+}
+
+export async function readAll(world: World, history: HistoryWriter): Promise<void> {
+  for (const one of world.participants) await readParticipant(one, history);
+  const { log } = world;
+  const decisions = await log.server.query<{ id: string; outcome: string; by: string }>(
+    log.database,
+    `select transaction_id::text as id, outcome, decided_by as by from pgxa.decision`,
+  );
+  for (const row of decisions) history.write('harness', { kind: 'final-decision', ...row });
+  const heuristics = await log.server.query<{ transaction_id: string; kind: string }>(
+    log.database,
+    'select h.*, d.outcome, d.decided_by, d.decided_at, d.branches from pgxa.heuristic h left join pgxa.decision d using (transaction_id)',
+  );
+  for (const row of heuristics) {
+    history.write('harness', { kind: 'final-heuristic', id: row.transaction_id, row });
+  }
+}
+
+async function readParticipant(one: SoakDatabase, history: HistoryWriter): Promise<void> {
+  const participant = one.name;
+  const markers = await one.server.query<MarkerRow & Record<string, unknown>>(
+    one.database,
+    `select transaction_id::text as id, account, version::int, amount::int, writers, key from marker`,
+  );
+  for (const row of markers) history.write('harness', { kind: 'final-marker', participant, row });
+  const children = await one.server.query(one.database, 'select 1 from child');
+  history.write('harness', { kind: 'final-children', participant, count: children.length });
+  const foreign = await one.server.query<{ gid: string }>(
+    one.database,
+    'select gid from pg_prepared_xacts where database = current_database()',
+  );
+  history.write('harness', {
+    kind: 'final-foreign',
+    participant,
+    gids: foreign.map(({ gid }) => gid),
+  });
+  const accounts = await one.server.query<{ id: number; balance: number; version: number }>(
+    one.database,
+    'select id, balance::int, version::int from account order by id',
+  );
+  history.write('harness', { kind: 'final-accounts', participant, accounts });
+}
+
+/** After every process of pgxa has ended: no session, no lock, no branch is left (I25). */
+export async function lookForLeaks(world: World, history: HistoryWriter): Promise<void> {
+  for (const one of [world.log, ...world.participants]) {
+    let left: string[] = [];
+    // A server needs a moment to notice that a client has gone.
+    for (let tries = 0; tries < 100; tries += 1) {
+      left = await sessionsOf(one);
+      if (left.length === 0) break;
+      await sleep(100);
+    }
+    for (const what of left)
+      history.write('harness', { kind: 'final-leak', where: one.name, what });
+  }
+}
+
+async function sessionsOf(one: SoakDatabase): Promise<string[]> {
+  const rows = await one.server.query<{ what: string }>(
+    one.database,
+    `select format('%s session "%s": %s', state, application_name, left(query, 80)) as what
+       from pg_stat_activity
+      where datname = current_database() and pid <> pg_backend_pid()
+        and backend_type = 'client backend'
+     union all
+     select format('%s lock of %s', mode, locktype) from pg_locks
+      where locktype = 'advisory' and database =
+            (select oid from pg_database where datname = current_database())`,
+  );
+  return rows.map(({ what }) => what);
+}

@@ -1,0 +1,83 @@
+/** What a soak consists of: which faults, how many processes, what must have happened at least. */
+import { BACKEND_FAULTS, TERMINATE_FAULTS } from './backend-faults.ts';
+import { FAILOVER_FAULTS, RESTORE_FAULTS } from './failover-faults.ts';
+import type { Fault } from './nemesis.ts';
+import { NETWORK_FAULTS } from './network-faults.ts';
+import { PROCESS_FAULTS } from './process-faults.ts';
+import { DISK_FAULTS, RESOURCE_FAULTS } from './resource-faults.ts';
+import { LOG_OUTAGES, SERVER_FAULTS } from './server-faults.ts';
+
+export interface Profile {
+  readonly name: string;
+  readonly faults: readonly Fault[];
+  /** Faults at a time. */
+  readonly most: number;
+  readonly everyMs: number;
+  readonly coordinators: number;
+  readonly daemons: number;
+  readonly operators: number;
+  /** Transactions at a time in each coordinator. */
+  readonly concurrency: number;
+  /** Pause of a daemon between two passes. */
+  readonly daemonIntervalMs: number;
+}
+
+const common = { coordinators: 2, daemons: 2, operators: 1, concurrency: 8, daemonIntervalMs: 200 };
+
+export const PROFILES: readonly Profile[] = [
+  { ...common, name: 'terminations', faults: TERMINATE_FAULTS, most: 2, everyMs: 40 },
+  {
+    ...common,
+    // Recovery lists branches without a pause, while they come and go: for what a list can get wrong.
+    name: 'busy-recovery',
+    daemons: 3,
+    daemonIntervalMs: 0,
+    concurrency: 24,
+    faults: TERMINATE_FAULTS,
+    most: 2,
+    everyMs: 30,
+  },
+  {
+    ...common,
+    name: 'stress',
+    faults: [...TERMINATE_FAULTS, ...NETWORK_FAULTS, ...LOG_OUTAGES],
+    most: 6,
+    everyMs: 250,
+  },
+  {
+    ...common,
+    name: 'all',
+    faults: [
+      ...BACKEND_FAULTS,
+      ...NETWORK_FAULTS,
+      ...SERVER_FAULTS,
+      ...RESOURCE_FAULTS,
+      ...PROCESS_FAULTS,
+    ],
+    most: 5,
+    everyMs: 300,
+  },
+  {
+    ...common,
+    // By itself: see docs/testing-nemesis.md for what a server does with a full disk.
+    name: 'disk-full',
+    faults: [...TERMINATE_FAULTS, ...DISK_FAULTS],
+    most: 2,
+    everyMs: 500,
+  },
+  // Processes are not killed in these: what a dead coordinator alone knew of a lost branch, nobody records.
+  {
+    ...common,
+    name: 'failover',
+    faults: [...TERMINATE_FAULTS, ...FAILOVER_FAULTS],
+    most: 2,
+    everyMs: 500,
+  },
+  {
+    ...common,
+    name: 'restored-log',
+    faults: [...TERMINATE_FAULTS, ...RESTORE_FAULTS],
+    most: 2,
+    everyMs: 500,
+  },
+];
