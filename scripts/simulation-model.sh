@@ -6,25 +6,23 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-# Prints the verdict of one property: errors, states, seconds.
+# Prints the verdict: errors, states, depth. Without a guard the first error is enough.
 check() {
-  local property=$1
-  shift
   spin -a "$@" "$model" >/dev/null
-  # Conditions on processes rule the reduction out.
+  # What the coordinator may do depends on its life, which rules the reduction out.
   gcc -O2 -w -DNOREDUCE -DSAFETY -DMEMLIM=8000 -o pan pan.c
-  ./pan -m1000000 -N "$property" >out 2>&1 || true
+  ./pan -m100000 >out 2>&1 || true
   errors=$(sed -n 's/.*errors: //p' out)
-  printf '%-16s %-18s errors: %s, states: %s\n' "$property" "$*" "$errors" \
-    "$(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' out)"
+  printf '%-16s errors: %s, states: %s, transitions: %s\n' "${*:-all guards}" "$errors" \
+    "$(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' out)" \
+    "$(sed -n 's/^ *\([0-9]*\) transitions.*/\1/p' out)"
 }
 
 failed=0
-for property in atomic_outcome told_is_true decided_before no_orphan; do
-  check "$property" && [[ $errors == 0 ]] || failed=1
-done
-for needed in NO_TOMBSTONE:atomic_outcome NO_REGISTER:atomic_outcome NO_FENCE:no_orphan; do
-  property=${needed#*:}
-  check "$property" "-D${needed%%:*}" && [[ $errors != 0 ]] || failed=1
+check
+[[ $errors == 0 ]] || failed=1
+for guard in TOMBSTONE REGISTER FENCE; do
+  check "-DNO_$guard"
+  [[ $errors == 1 ]] || failed=1
 done
 exit "$failed"

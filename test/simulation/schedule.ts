@@ -377,7 +377,7 @@ class Schedule {
       observer: {
         at: (kind, phase, session) => {
           this.#trace.add(session.link.process, phase, kind, name);
-          if (kind === 'facts' && phase === 'answered') {
+          if (kind === 'facts' && phase === 'answered' && !session.onStandby) {
             this.#world.network.acquainted.add(`${session.link.process} ${name}`);
           }
           this.#nemesis.reached(kind, phase, {

@@ -72,9 +72,11 @@ export class Worker {
     this.#process = child;
     child.stdin.on('error', () => undefined);
     const who = `${this.name}#${this.#starts}`;
+    let ready = false;
     const lines = createInterface({ input: child.stdout });
     lines.on('line', (line) => {
       const event = JSON.parse(line) as WorkerEvent;
+      ready ||= event.kind === 'ready';
       history.write(who, event);
       onEvent(event);
     });
@@ -86,8 +88,10 @@ export class Worker {
       const [code, signal] = exit as [number | null, NodeJS.Signals | null];
       this.#process = undefined;
       this.#frozen = false;
+      // One that is asked to end before it listens ends as it may.
+      const ended = code === 0 || !ready;
       const expected =
-        this.#meant === 'kill' ? signal === 'SIGKILL' : code === 0 && this.#meant === 'end';
+        this.#meant === 'kill' ? signal === 'SIGKILL' : ended && this.#meant === 'end';
       const how = `${signal ?? `exit code ${String(code)}`}${complaint === '' ? '' : `: ${complaint}`}`;
       history.write('harness', { kind: 'process-ended', who, how, expected });
     });

@@ -190,10 +190,13 @@ end:
 
 #define ANY_PREPARED (branch[0] == prepared || branch[1] == prepared)
 
-ltl no_orphan { [] !(finished && told == toldRolledBack && decision == none && ANY_PREPARED) }
-ltl atomic_outcome { [] !(ANY_COMMITTED && ANY_ROLLED_BACK) }
-ltl told_is_true { [] !((told == toldRolledBack && ANY_COMMITTED) || (told == toldCommitted && ANY_ROLLED_BACK)) }
-ltl decided_before { [] !effectBeforeDecision }
+/* One property, so that the states are visited once. */
+#define ATOMIC (!(ANY_COMMITTED && ANY_ROLLED_BACK))
+#define TOLD_IS_TRUE (!((told == toldRolledBack && ANY_COMMITTED) || (told == toldCommitted && ANY_ROLLED_BACK)))
+#define DECIDED_BEFORE (!effectBeforeDecision)
+#define NO_ORPHAN (!(finished && told == toldRolledBack && decision == none && ANY_PREPARED))
+
+ltl safe { [] (ATOMIC && TOLD_IS_TRUE && DECIDED_BEFORE && NO_ORPHAN) }
 
 init {
   byte b = 0;
