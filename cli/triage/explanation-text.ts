@@ -141,7 +141,7 @@ async function detailText({ participant, locks, rows, error }: BranchDetail): Pr
       (touched.rows.length === 0
         ? 'none that can be seen (inserted rows cannot)'
         : `${touched.rows.map((row) => oneLine(row)).join(', ')}${more}`);
-    parts.push(`Rows updated, deleted or locked in ${touched.relation}: ${what}\n`);
+    parts.push(`Rows updated, deleted or locked in ${oneLine(touched.relation)}: ${what}\n`);
   }
   return parts.join('');
 }

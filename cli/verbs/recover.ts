@@ -11,6 +11,7 @@ import {
   type CommonOptions,
   type Session,
 } from '../triage/session.ts';
+import { oneLine } from '../triage/text.ts';
 
 export interface RecoverOptions extends CommonOptions {
   readonly dryRun?: true;
@@ -42,7 +43,7 @@ async function recover({ triage, terminal, output, redact }: Session): Promise<E
   const report = await triage.recover();
   for (const [name, { status, error }] of Object.entries(report.participants)) {
     if (error === undefined) continue;
-    const text = redact(error.message).replace(/\s+/g, ' ');
+    const text = oneLine(redact(error.message), 400);
     terminal.stderr.write(`pgxa: participant ${name} (${status}): ${text}\n`);
   }
   await print(terminal, output, {

@@ -7,6 +7,7 @@ import { print } from '../triage/output.ts';
 import { planText, resolutionText } from '../triage/plan-text.ts';
 import { plainResolution } from '../triage/resolution.ts';
 import { warnPartial, withTriage, type CommonOptions, type Session } from '../triage/session.ts';
+import { name } from '../triage/text.ts';
 
 export interface ResolveOptions extends CommonOptions {
   readonly all?: true;
@@ -44,7 +45,7 @@ async function resolveNow(
   warnPartial(survey, terminal);
   if (foreign.length > 0) {
     terminal.stderr.write(
-      `pgxa: refused: ${foreign.map((gid) => JSON.stringify(gid)).join(', ')} was not prepared through ` +
+      `pgxa: refused: ${foreign.map(name).join(', ')} was not prepared through ` +
         'this decision log, which knows nothing of its outcome (pgxa explain tells whose it is)\n',
     );
     return EXIT.refused;

@@ -25,10 +25,10 @@ export async function find(
     exact.length > 0 ? exact : survey.foreign.filter(({ gid }) => id !== '' && gid.startsWith(id));
   const names = [
     ...transactions.map(({ transactionId }) => transactionId),
-    ...foreign.map(({ gid, participant }) => `${JSON.stringify(gid)} on ${participant}`),
+    ...foreign.map(({ gid, participant }) => `${quoted(gid)} on ${participant}`),
   ];
   if (names.length === 1) return { survey, transaction: transactions[0], foreign: foreign[0] };
-  const shown = JSON.stringify(id);
+  const shown = quoted(id);
   if (names.length === 0) {
     const missing = survey.complete ? '' : ` on what could be looked at (${missingOf(survey)})`;
     throw new MisuseError(
@@ -63,4 +63,12 @@ function missingOf({ participants, log }: Survey): string {
   return [...silent, ...(log.status === 'reachable' ? [] : ['the decision log'])]
     .map((name) => `${name} does not answer`)
     .join(', ');
+}
+
+/** A name may hold what a terminal acts on: such an error is printed. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(
+    /[^\x20-\x7e]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -47,6 +47,8 @@ describe('every verb', () => {
     const strip = (survey: typeof json): unknown => ({
       ...survey,
       takenAt: '',
+      // Other tests use slots of the same server meanwhile.
+      participants: survey.participants.map((one) => ({ ...one, slots: undefined })),
       transactions: survey.transactions.map((one) => one.transactionId),
     });
     expect(strip(yaml)).toEqual(strip(json));

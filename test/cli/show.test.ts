@@ -141,6 +141,19 @@ describe('pgxa show and explain', () => {
     expect(data.command).toBeUndefined();
   });
 
+  it('shows what a terminal would act on by its number, in errors too', async () => {
+    const orders = bank.participant('orders');
+    await plant(orders, 'odd\u001b[2J\u202e1');
+    await plant(orders, 'odd\u001b[2J\u202e2');
+    const { code, stderr } = await bank.pgxa('show', 'odd');
+    expect(code).toBe(1);
+    expect(stderr).toContain('"odd\\u001b[2J\\u202e1" on orders');
+    const refused = await bank.pgxa('resolve', 'odd\u001b[2J\u202e1', '--yes');
+    expect(refused).toMatchObject({ code: 4 });
+    // eslint-disable-next-line no-control-regex -- that is what must not be there
+    expect(stderr + refused.stderr).not.toMatch(/[\x1b\u202e]/);
+  });
+
   it('says of a foreign one where it comes from, and to leave it alone', async () => {
     await plant(bank.participant('orders'), 'pg_gid_16394_741');
     const { code, stdout } = await bank.pgxa('show', 'pg_gid_16394_741');
