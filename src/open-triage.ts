@@ -1,6 +1,6 @@
 /** The composition root of triage: what an operator, and the command line, work with. */
 import { parseDaemonConfig, type DaemonConfig } from './config.ts';
-import { openDecisionLog, type LogPurpose } from './decision-log/open.ts';
+import { openDecisionLog } from './decision-log/open.ts';
 import type { ServerRecord } from './decision-log/operator-log.ts';
 import { PostgresOperatorLog } from './decision-log/postgres-operator-log.ts';
 import { ConfigError } from './errors.ts';
@@ -16,7 +16,7 @@ export interface TriageConfig extends RecoveryDaemonConfig {
   /** Who acts, for the audit: `alice@laptop`. */
   readonly actor: string;
   /** `monitor` needs to read only; `operator` is needed for whatever changes something. */
-  readonly purpose: Extract<LogPurpose, 'monitor' | 'operator'>;
+  readonly purpose: 'monitor' | 'operator';
   /** Longest wait for any one answer of a participant, in milliseconds; default 10 000. */
   readonly answerTimeoutMs?: number;
 }
@@ -81,7 +81,7 @@ export function openTriage(config: TriageConfig): Triage {
 
 async function open(
   { decisionLog: settings, name, connectTimeoutMs }: DaemonConfig,
-  purpose: LogPurpose,
+  purpose: TriageConfig['purpose'],
 ): Promise<OpenLog> {
   const log = await openDecisionLog({ settings, coordinator: name, connectTimeoutMs, purpose });
   return { log, operatorLog: new PostgresOperatorLog({ settings, name, connectTimeoutMs }) };

@@ -1,6 +1,6 @@
+import type { ConnectionConfig } from '../config.ts';
 import { sqlstateOf } from '../participant/sqlstate.ts';
 import { ConnectionGroup } from '../postgres/dedicated-connection.ts';
-import type { ConnectionSettings } from '../postgres/pool.ts';
 import type { ServerIdentity } from '../states.ts';
 import {
   blockedByGid,
@@ -12,7 +12,8 @@ import * as sql from './inspector-statements.ts';
 
 export interface InspectorOptions {
   readonly name: string;
-  readonly settings: ConnectionSettings;
+  /** Not pg's own type: programs that use the library need not have the types of pg. */
+  readonly settings: ConnectionConfig;
   readonly connectTimeoutMs: number;
   readonly commandTimeoutMs: number;
 }
