@@ -79,6 +79,15 @@ export default tseslint.config(
     ],
   ),
   forbid(
+    ['src/triage/**'],
+    [
+      pg,
+      toTest,
+      toCli,
+      to('coordinator', 'triage sees coordinators through the decision log alone.'),
+    ],
+  ),
+  forbid(
     ['src/participant/**', 'src/decision-log/**'],
     [
       pg,

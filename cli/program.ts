@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { VERSION } from '../src/version.ts';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
+import { addTriageVerbs } from './triage-verbs.ts';
 
 /** What every verb gets. */
 export interface VerbContext {
@@ -16,7 +17,7 @@ export interface VerbContext {
 }
 
 type Verb = (context: VerbContext) => Promise<ExitCode>;
-type Run = (verb: Verb) => Promise<void>;
+export type Run = (verb: Verb) => Promise<void>;
 
 /** Runs one command line and says how it ended; never rejects. */
 export async function runProgram(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
@@ -30,6 +31,7 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
   addDaemon(program, run);
   addMigrate(program, run);
   addConfig(program, run);
+  addTriageVerbs(program, run);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (thrown) {

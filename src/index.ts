@@ -45,3 +45,27 @@ export type {
   RecoveryReport,
 } from './recovery/report.ts';
 export type { DecidedBy, Decision, HeuristicKind, Outcome } from './states.ts';
+export { openTriage, type TriageConfig } from './open-triage.ts';
+export type { Triage } from './triage/triage.ts';
+export type { BlockedSession } from './triage/blocking.ts';
+export type { BranchDetail, Explanation } from './triage/explain.ts';
+export type { Found } from './triage/find.ts';
+export type { ForeignOrigin } from './triage/foreign.ts';
+export type { HeldLock, TouchedRows } from './triage/inspector.ts';
+export type {
+  BranchView,
+  CoordinatorView,
+  DecisionView,
+  ForeignView,
+  ParticipantView,
+  Survey,
+  TransactionView,
+  Verdict,
+} from './triage/model.ts';
+export type { PlannedStep, Resolution } from './triage/resolve.ts';
+export type { Assessment } from './triage/assess.ts';
+export type { ForcedBranch, ForceRequest, ForceResult } from './triage/force.ts';
+export { check as checkSurvey, type CheckLimits, type CheckResult } from './triage/check.ts';
+export { observationsOf, type ObservationView } from './triage/observations.ts';
+export type { CoordinatorState } from './triage/coordinators.ts';
+export type { AuditRecord, DecisionRecord, HistoryFilter } from './decision-log/operator-log.ts';

@@ -4,6 +4,9 @@ import { assertSchemaVersion, connectToLog, readSchemaVersion } from './migrate.
 import { PostgresDecisionLog, type PostgresDecisionLogOptions } from './postgres-decision-log.ts';
 import { INSTALLATION_SQL } from './statements.ts';
 
+/** What a role needs rights for; without one: to run transactions. */
+export type LogPurpose = 'recovery' | 'operator' | 'monitor';
+
 const OPEN_TIMEOUT_MS = 5_000;
 
 /**
@@ -13,7 +16,7 @@ const OPEN_TIMEOUT_MS = 5_000;
  *   or `PGXA_LOG_NOT_USABLE`.
  */
 export async function openDecisionLog(
-  options: Omit<PostgresDecisionLogOptions, 'installation'> & { readonly purpose?: 'recovery' },
+  options: Omit<PostgresDecisionLogOptions, 'installation'> & { readonly purpose?: LogPurpose },
 ): Promise<PostgresDecisionLog> {
   const client = await connectToLog({
     connectionTimeoutMillis: options.connectTimeoutMs,
@@ -56,7 +59,7 @@ async function assertPrimary(client: OnceClient): Promise<void> {
  * What this role lacks is better said now than when the first decision fails. CASE, because it alone
  * keeps an order: each question fails where the answer to the one before it is no.
  */
-async function assertPrivileges(client: OnceClient, purpose?: 'recovery'): Promise<void> {
+async function assertPrivileges(client: OnceClient, purpose?: LogPurpose): Promise<void> {
   const [row] = await client.query(
     `select current_user::text as role,
            case when to_regnamespace('pgxa') is null then true
@@ -65,14 +68,21 @@ async function assertPrivileges(client: OnceClient, purpose?: 'recovery'): Promi
                 else has_table_privilege('pgxa.migrations', 'select')
                      and has_table_privilege('pgxa.installation', 'select')
                      and has_table_privilege('pgxa.decision', 'select')
-                     and has_column_privilege('pgxa.decision', 'outcome', 'insert')
-                     and has_column_privilege('pgxa.coordinator', 'epoch', 'insert')
-                     and has_column_privilege('pgxa.coordinator', 'heartbeat_at', 'update')
-                     and case when $1 and to_regclass('pgxa.lease') is not null
+                     and case $1 when 'monitor' then true
+                         else has_column_privilege('pgxa.decision', 'outcome', 'insert')
+                              and has_column_privilege('pgxa.coordinator', 'retired_at', 'update')
+                              and has_column_privilege('pgxa.audit', 'action', 'insert') end
+                     -- An operator runs no coordinator, and nobody else may acknowledge.
+                     and case $1 when 'monitor' then true
+                         when 'operator'
+                           then has_column_privilege('pgxa.heuristic', 'acknowledged_at', 'update')
+                         else has_column_privilege('pgxa.coordinator', 'epoch', 'insert')
+                              and has_column_privilege('pgxa.coordinator', 'heartbeat_at', 'update') end
+                     and case when $1 = 'recovery' and to_regclass('pgxa.lease') is not null
                               then has_column_privilege('pgxa.lease', 'holder', 'update')
                               else true end
            end as allowed`,
-    [purpose === 'recovery'],
+    [purpose ?? 'application'],
   );
   if (row?.['allowed'] !== true) {
     throw new ConfigError(

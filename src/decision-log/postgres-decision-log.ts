@@ -21,6 +21,8 @@ import { GroupCommit } from './group-commit.ts';
 import {
   answerAll,
   decideValues,
+  isWithoutPartition,
+  sqlstateOf,
   standingOf,
   statementGroups,
   unanswered,
@@ -360,15 +362,3 @@ export class PostgresDecisionLog implements DecisionLog {
 
 /** Raised by pgxa.make_partition. */
 const FORGOTTEN = 'PX001';
-
-function sqlstateOf(error: unknown): string | undefined {
-  const { code } = error as { code?: unknown };
-  return typeof code === 'string' ? code : undefined;
-}
-
-/** 23514 is also a broken check, which has a name. */
-function isWithoutPartition(error: unknown): boolean {
-  return (
-    sqlstateOf(error) === '23514' && (error as { constraint?: unknown }).constraint === undefined
-  );
-}

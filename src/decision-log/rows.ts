@@ -97,3 +97,15 @@ export function standingOf(row: DecisionRow): StandingDecision {
     ),
   };
 }
+
+export function sqlstateOf(error: unknown): string | undefined {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** 23514 is also a broken check, which has a name. */
+export function isWithoutPartition(error: unknown): boolean {
+  return (
+    sqlstateOf(error) === '23514' && (error as { constraint?: unknown }).constraint === undefined
+  );
+}

@@ -1,22 +1,12 @@
-import {
-  SESSION_GONE_AFTER_MS,
-  type DecisionLog,
-  type EpochStatus,
-  type StandingDecision,
-} from '../decision-log/decision-log.ts';
+import type { DecisionLog, StandingDecision } from '../decision-log/decision-log.ts';
 import type { Publish } from '../events.ts';
-import { beganAtMs, type Gid } from '../participant/gid.ts';
+import type { Gid } from '../participant/gid.ts';
 import type { Participant, PreparedBranch } from '../participant/participant.ts';
 import type { Runtime } from '../runtime.ts';
-import type { Decision, ServerIdentity } from '../states.ts';
-import { decide, type DecisionRow, type Observation } from './decision-table.ts';
+import type { DecidedBy, Decision, ServerIdentity } from '../states.ts';
+import { decide, type DecisionRow } from './decision-table.ts';
+import { observeUndecided, type LocalCoordinator } from './observe.ts';
 import type { BranchLeft, HeuristicFound } from './report.ts';
-
-/** What this process itself knows better than the log: its own epoch and what it is at work on. */
-export interface LocalCoordinator {
-  isOwnEpoch(epoch: string): boolean;
-  isAtWorkOn(transactionId: string): boolean;
-}
 
 export interface PassOptions {
   readonly log: DecisionLog;
@@ -26,6 +16,8 @@ export interface PassOptions {
   readonly publish: Publish;
   /** For the records that it writes. */
   readonly name: string;
+  /** Who wins the tombstones; default is recovery. */
+  readonly decidedBy?: DecidedBy;
   /** No branch is begun any more once it is aborted; those in hand are finished. */
   readonly signal: AbortSignal | undefined;
 }
@@ -115,18 +107,15 @@ export class Pass {
   /** Rows F to J: those without a decision. Returns what stands for those that got one. */
   async #decideOpen(undecided: readonly OurBranch[]): Promise<Standing> {
     if (undecided.length === 0) return new Map();
-    const { log } = this.#options;
+    const { log, local, heartbeatLimitMs, decidedBy = 'recovery' } = this.#options;
     const horizonMs = await this.#horizonMs(undecided);
     const statuses = await log.epochsOf([...new Set(undecided.map(({ gid }) => gid.epoch))]);
     const toWin: OurBranch[] = [];
     await Promise.all(
       undecided.map(async (branch) => {
-        const row = decide({
-          server: 'registered',
-          gid: 'ours',
-          decision: beganAtMs(branch.gid.transactionId) < horizonMs ? 'forgotten' : 'none',
-          coordinator: this.#coordinatorOf(branch.gid, statuses.get(branch.gid.epoch)),
-        });
+        const epoch = statuses.get(branch.gid.epoch);
+        const facts = { epoch, horizonMs, heartbeatLimitMs, local };
+        const row = decide(observeUndecided(branch.gid, facts));
         if (row.action === 'win-abort') toWin.push(branch);
         else if (row.action !== 'retire') this.#leave(branch, row);
         else if (await this.#retire(branch.gid.epoch)) toWin.push(branch);
@@ -137,7 +126,7 @@ export class Pass {
       toWin.map(({ gid: { transactionId, epoch } }) => [transactionId, { transactionId, epoch }]),
     );
     if (requests.size === 0) return new Map();
-    const standing = await log.settle([...requests.values()], 'recovery');
+    const standing = await log.settle([...requests.values()], decidedBy);
     for (const branch of toWin) {
       if (!standing.has(branch.gid.transactionId)) this.#leave(branch, FORGOTTEN);
     }
@@ -149,17 +138,6 @@ export class Pass {
     const isOld = undecided.some(({ prepared }) => prepared.ageMs > RETENTION_LEAST_MS / 2);
     const horizonMs = isOld ? await this.#options.log.forgottenBefore() : undefined;
     return horizonMs ?? Number.NEGATIVE_INFINITY;
-  }
-
-  #coordinatorOf(gid: Gid, status: EpochStatus | undefined): Observation['coordinator'] {
-    const { local, heartbeatLimitMs } = this.#options;
-    if (local.isOwnEpoch(gid.epoch))
-      return local.isAtWorkOn(gid.transactionId) ? 'live' : 'retired';
-    if (status === undefined) return 'unregistered';
-    if (status.retired) return 'retired';
-    const goneAfterMs = Math.min(SESSION_GONE_AFTER_MS, heartbeatLimitMs);
-    const gone = status.sessionGone && status.heartbeatAgeMs > goneAfterMs;
-    return gone || status.heartbeatAgeMs > heartbeatLimitMs ? 'silent' : 'live';
   }
 
   /** Once per epoch and pass. An epoch that cannot be retired now is left to the next pass. */

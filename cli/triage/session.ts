@@ -1,0 +1,97 @@
+import { hostname, userInfo } from 'node:os';
+
+import { openTriage, type Survey, type Triage } from '../../src/index.ts';
+import { daemonConfigOf, loadConfigFile } from '../config-file.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import type { VerbContext } from '../program.ts';
+import type { Terminal } from '../terminal.ts';
+import type { Format } from './output.ts';
+import { oneLine } from './text.ts';
+
+/** Options that every verb of triage has. */
+export interface CommonOptions {
+  readonly output: Format;
+  /** Seconds. */
+  readonly timeout?: number;
+}
+
+export interface Session {
+  readonly triage: Triage;
+  readonly terminal: Terminal;
+  readonly output: Format;
+  /** For everything that a server has said. */
+  readonly redact: (text: string) => string;
+}
+
+/** Opens what the configuration describes for one verb, and closes it whatever happens. */
+export async function withTriage(
+  { terminal, configPath }: VerbContext,
+  { output, timeout }: CommonOptions,
+  purpose: 'monitor' | 'operator',
+  work: (session: Session) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const file = loadConfigFile(configPath, terminal);
+  const config = daemonConfigOf(file);
+  const limitMs = timeout === undefined ? undefined : Math.max(1, Math.round(timeout * 1_000));
+  const triage = openTriage({
+    ...config,
+    name: 'cli',
+    actor: actor(),
+    purpose,
+    ...(limitMs === undefined
+      ? {}
+      : {
+          answerTimeoutMs: limitMs,
+          connectTimeoutMs: Math.min(limitMs, config.connectTimeoutMs ?? limitMs),
+        }),
+  });
+  const redact = (text: string): string => file.redactor.redact(text);
+  try {
+    return await work({ triage, terminal, output, redact });
+  } finally {
+    await triage.close();
+  }
+}
+
+/** Who the audit will name. */
+function actor(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    // A uid without a name, as containers have them.
+    return `uid ${process.getuid?.() ?? '?'}@${hostname()}`;
+  }
+}
+
+/** The survey with the secrets hidden that a server may have repeated in an error. */
+export function redacted(survey: Survey, redact: (text: string) => string): Survey {
+  const hide = (text: string | undefined): string | undefined =>
+    text === undefined ? undefined : redact(text);
+  return {
+    ...survey,
+    log: { ...survey.log, error: hide(survey.log.error) },
+    participants: survey.participants.map((one) => ({
+      ...one,
+      error: hide(one.error),
+      inspectionError: hide(one.inspectionError),
+    })),
+  };
+}
+
+/** Says on stderr what is missing in an answer. */
+export function warnPartial({ log, participants }: Survey, terminal: Terminal): void {
+  const say = (text: string): void => {
+    terminal.stderr.write(`pgxa: ${oneLine(text, 400)}\n`);
+  };
+  if (log.status !== 'reachable') say(`partial: the decision log: ${log.error ?? 'no answer'}`);
+  for (const { name, status, error, inspectionError } of participants) {
+    if (status !== 'listed') say(`partial: participant ${name} is ${status}: ${error ?? ''}`);
+    else if (inspectionError !== undefined) {
+      say(`who is blocked on ${name} is not known: ${inspectionError}`);
+    }
+  }
+}
+
+export function codeOf({ complete }: Pick<Survey, 'complete'>): ExitCode {
+  return complete ? EXIT.fine : EXIT.partial;
+}

@@ -1,0 +1,136 @@
+import type { DecidedBy, Decision, HeuristicKind } from '../states.ts';
+import type { RecordedBranch } from './decision-log.ts';
+
+/** What an operator asks of the log beside the register. */
+export interface CoordinatorRecord {
+  readonly epoch: string;
+  readonly name: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly role: string;
+  readonly startedAt: Date;
+  readonly heartbeatAt: Date;
+  readonly retiredAt: Date | undefined;
+  readonly retiredBy: DecidedBy | undefined;
+}
+
+export interface OpenHeuristic {
+  readonly gid: string;
+  readonly kind: HeuristicKind;
+  readonly transactionId: string;
+  readonly participant: string;
+  readonly decision: Decision;
+  readonly evidence: string;
+  readonly foundBy: string;
+  readonly foundAt: Date;
+  readonly acknowledged: Acknowledgement | undefined;
+}
+
+export interface Acknowledgement {
+  readonly at: Date;
+  readonly by: string;
+  readonly reason: string | undefined;
+}
+
+/** The server that stands behind a name: the one that was registered last. */
+export interface ServerRecord {
+  readonly participant: string;
+  readonly systemIdentifier: string;
+  readonly databaseOid: string;
+  readonly databaseName: string;
+  readonly timeline: string;
+  /** When recovery has read its list last. */
+  readonly listedAt: Date | undefined;
+}
+
+/** Which daemon works on a participant. */
+export interface LeaseRecord {
+  /** As the daemon names it: `participant orders`, `housekeeping`. */
+  readonly name: string;
+  readonly holder: string;
+  /** Milliseconds by the log's clock; negative when it has run out. */
+  readonly remainingMs: number;
+}
+
+export interface AuditEntry {
+  readonly actor: string;
+  readonly action: string;
+  readonly transactionId?: string | undefined;
+  readonly epoch?: string | undefined;
+  readonly reason?: string | undefined;
+  readonly before?: unknown;
+  readonly after?: unknown;
+}
+
+export interface AuditRecord extends AuditEntry {
+  /** Decimal digits; grows. */
+  readonly id: string;
+  readonly at: Date;
+  /** The role of the session that wrote it. */
+  readonly role: string;
+}
+
+export interface DecisionRecord {
+  readonly transactionId: string;
+  readonly epoch: string;
+  readonly coordinator: string | undefined;
+  readonly decision: Decision;
+  readonly decidedBy: DecidedBy;
+  readonly decidedAt: Date;
+  readonly label: string | undefined;
+  readonly branches: readonly RecordedBranch[];
+}
+
+export interface HistoryFilter {
+  readonly since: Date | undefined;
+  readonly until: Date | undefined;
+  readonly decision: Decision | undefined;
+  readonly decidedBy: DecidedBy | undefined;
+  /** Part of the label, as text. */
+  readonly label: string | undefined;
+  readonly transactionId: string | undefined;
+  readonly limit: number;
+}
+
+/** An operator's commit. Refused while the epoch could still decide: retire it first. */
+export interface OperatorCommit {
+  readonly transactionId: string;
+  readonly epoch: string;
+  readonly label: string | undefined;
+  readonly branches: readonly RecordedBranch[];
+}
+
+export interface OperatorLog {
+  coordinators(filter: {
+    readonly epochs?: readonly string[];
+    readonly includeRetired: boolean;
+  }): Promise<readonly CoordinatorRecord[]>;
+  /** Those that nobody has acknowledged, and all of these transactions. */
+  heuristics(transactionIds: readonly string[]): Promise<readonly OpenHeuristic[]>;
+  servers(): Promise<readonly ServerRecord[]>;
+  leases(): Promise<readonly LeaseRecord[]>;
+  /** Ids of decided transactions that begin with these hexadecimal digits; at most `limit`. */
+  decidedWithPrefix(hex: string, limit: number): Promise<readonly string[]>;
+  history(filter: HistoryFilter): Promise<readonly DecisionRecord[]>;
+  audit(filter: HistoryFilter): Promise<readonly AuditRecord[]>;
+
+  /**
+   * Writes the operator's commit, unless a decision stands or the epoch may still decide. What stands then
+   * is for `DecisionLog.decisionsOf` to say. Rejects with SQLSTATE PX001 on a day that the log has forgotten.
+   */
+  commit(request: OperatorCommit): Promise<void>;
+  /**
+   * Retires an epoch that may be alive: it decides no more. Waits for decisions that are being written.
+   * Milliseconds since it was retired, whoever did it; undefined when the log does not know the epoch.
+   */
+  retireNow(epoch: string): Promise<number | undefined>;
+  note(entry: AuditEntry): Promise<void>;
+  /** The records that were open and are acknowledged now, and the audit's row about it. */
+  acknowledge(
+    transactionId: string,
+    actor: string,
+    reason: string,
+  ): Promise<readonly OpenHeuristic[]>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,237 @@
+/**
+ * An operator's own decision: ahead of the log's, or against it. Everything that can go through the register
+ * goes through it, so forcing an undecided transaction decides it for all of its branches, and who loses
+ * against a coordinator or against recovery is told so and has changed nothing.
+ *
+ *   undecided, roll back   the tombstone, as recovery writes it
+ *   undecided, commit      retire the epoch, wait until its coordinator cannot roll back by itself any more,
+ *                          prove the branches, then write commit with their evidence
+ *   decided otherwise      the branches alone, one by one; each that obeys is recorded as heuristic
+ *   forgotten              the branches alone; the register is shut for their day
+ */
+import { SESSION_GONE_AFTER_MS, type RecordedBranch } from '../decision-log/decision-log.ts';
+import type { AuditEntry } from '../decision-log/operator-log.ts';
+import { parseGid } from '../participant/gid.ts';
+import type { Participant } from '../participant/participant.ts';
+import type { Decision, FinishResult } from '../states.ts';
+import type { Assessment } from './assess.ts';
+import type { BranchView, TransactionView } from './model.ts';
+import { resolve, type ResolveOptions, type Resolution } from './resolve.ts';
+import type { OpenLog } from './survey.ts';
+
+export interface ForceRequest {
+  readonly transaction: TransactionView;
+  readonly decision: Decision;
+  readonly assessment: Assessment;
+  readonly reason: string;
+  readonly override: boolean;
+}
+
+export interface ForcedBranch {
+  readonly participant: string;
+  readonly gid: string;
+  /** `lost`: recovery was faster, and the branch has ended as the log decided. */
+  readonly result: 'forced' | 'lost' | 'pending';
+  readonly detail: string | undefined;
+}
+
+export type ForceResult =
+  /** The operator's decision stands in the register, for all branches. */
+  | { readonly kind: 'decided'; readonly resolution: Resolution }
+  /** Somebody else's decision stands there: nothing was changed. */
+  | { readonly kind: 'lost'; readonly why: string }
+  | { readonly kind: 'branches'; readonly branches: readonly ForcedBranch[] };
+
+/** The coordinator's own clock tells it by then that it may be retired; a little more, for its rounding. */
+const FENCE_MS = SESSION_GONE_AFTER_MS + 500;
+
+/** Rejects when the log does not answer; what was done until then is in the audit. */
+export async function force(options: ResolveOptions, request: ForceRequest): Promise<ForceResult> {
+  const { transaction, decision, assessment, reason, override } = request;
+  const open = await options.openLog();
+  const entry: AuditEntry = {
+    actor: options.actor,
+    action: `force ${decision === 'commit' ? 'commit' : 'rollback'}`,
+    transactionId: transaction.transactionId,
+    epoch: transaction.coordinator?.epoch,
+    reason,
+    before: { ...evidenceOf(transaction), override, objections: assessment.objections },
+  };
+  // Nothing is done that the audit does not know of already.
+  await open.operatorLog.note({ ...entry, action: `${entry.action} begins` });
+  const result = await act(options, open, request);
+  await open.operatorLog.note({ ...entry, action: `${entry.action} ended`, after: result });
+  return result;
+}
+
+function evidenceOf({ verdict, decision, coordinator, branches }: TransactionView): object {
+  return {
+    verdict,
+    decision,
+    coordinator,
+    branches: branches.map(({ participant, branch, gid, state, xid, server, row }) => ({
+      participant,
+      branch,
+      gid,
+      state,
+      xid,
+      server,
+      row,
+    })),
+  };
+}
+
+function act(options: ResolveOptions, open: OpenLog, request: ForceRequest): Promise<ForceResult> {
+  const { assessment, decision } = request;
+  if (assessment.way !== 'decide') return forceBranches(options, open, request);
+  return decision === 'commit'
+    ? decideCommit(options, open, request)
+    : decideAbort(options, open, request);
+}
+
+async function decideAbort(
+  options: ResolveOptions,
+  { log }: OpenLog,
+  { transaction }: ForceRequest,
+): Promise<ForceResult> {
+  const { transactionId } = transaction;
+  const epoch = epochOf(transaction);
+  const standing = (await log.settle([{ transactionId, epoch }], 'operator')).get(transactionId);
+  if (standing?.decision === 'abort') return carryOut(options, transaction);
+  return lost(standing === undefined ? FORGOTTEN : committedBy(standing.decidedBy));
+}
+
+async function decideCommit(
+  options: ResolveOptions,
+  { log, operatorLog }: OpenLog,
+  { transaction, override }: ForceRequest,
+): Promise<ForceResult> {
+  const { transactionId } = transaction;
+  const epoch = epochOf(transaction);
+  const isKnown = (await log.epochsOf([epoch])).has(epoch);
+  // Without the override only an epoch whose time has run out is retired, by the rule of recovery.
+  if (isKnown && !override && !(await log.retire(epoch, options.heartbeatLimitMs))) {
+    return lost('its coordinator has shown a sign of life');
+  }
+  const retiredForMs = isKnown ? await operatorLog.retireNow(epoch) : undefined;
+  if (retiredForMs !== undefined && retiredForMs < FENCE_MS) {
+    await options.runtime.sleep(FENCE_MS - retiredForMs);
+  }
+  const branches = await proveBranches(options, transaction);
+  if (typeof branches === 'string') return lost(branches);
+  await operatorLog.commit({ transactionId, epoch, label: transaction.label, branches });
+  const standing = (await log.decisionsOf([transactionId])).get(transactionId);
+  if (standing?.decision === 'commit') return carryOut(options, transaction);
+  if (standing === undefined) return lost('its epoch is not retired');
+  return lost(`the log decided abort meanwhile, by ${standing.decidedBy}`);
+}
+
+/**
+ * The branches as evidence, or why they are none. pg_prepared_xacts reads the name first and the xid later,
+ * from a slot that may be another's by then; a gid is used once, so one that is listed again after its xid was
+ * read was there all the time, and the xid is its own.
+ */
+async function proveBranches(
+  { participants }: ResolveOptions,
+  transaction: TransactionView,
+): Promise<readonly RecordedBranch[] | string> {
+  const proven: RecordedBranch[] = [];
+  for (const { participant, gid, xid, branch, server } of prepared(transaction)) {
+    const listing = await participants.get(participant)?.listInDoubt();
+    const again =
+      listing?.kind === 'listed' ? listing.branches.find((one) => one.gid === gid) : undefined;
+    if (again === undefined || again.xid !== xid || server === undefined) {
+      return `the branch on ${participant} is not prepared there any more`;
+    }
+    const { systemIdentifier, timeline } = server;
+    proven.push({ participant, branch, xid, systemIdentifier, timeline });
+  }
+  return proven;
+}
+
+/** The register has spoken: from here on it is what recovery does with any decision. */
+async function carryOut(
+  options: ResolveOptions,
+  transaction: TransactionView,
+): Promise<ForceResult> {
+  return { kind: 'decided', resolution: await resolve(options, [transaction]) };
+}
+
+async function forceBranches(
+  options: ResolveOptions,
+  open: OpenLog,
+  request: ForceRequest,
+): Promise<ForceResult> {
+  const branches = await proveBranches(options, request.transaction);
+  if (typeof branches === 'string') return lost(branches);
+  const forced = await Promise.all(
+    prepared(request.transaction).map((branch) => forceBranch(options, open, request, branch)),
+  );
+  return { kind: 'branches', branches: forced };
+}
+
+async function forceBranch(
+  { participants, actor }: ResolveOptions,
+  { log }: OpenLog,
+  { transaction, decision, reason }: ForceRequest,
+  { participant, gid, xid, server }: BranchView,
+): Promise<ForcedBranch> {
+  const result = await finish(participants.get(participant), { gid, decision, xid, server });
+  const decided = transaction.decision?.decision;
+  if (result.kind === 'done' && decided !== undefined) {
+    await log.recordHeuristic({
+      transactionId: transaction.transactionId,
+      gid,
+      participant,
+      decision: decided,
+      kind: decision === 'commit' ? 'commit' : 'rollback',
+      evidence: `forced against the decision by ${actor}: ${reason}`,
+      foundBy: actor,
+    });
+  }
+  switch (result.kind) {
+    case 'done':
+      return { participant, gid, result: 'forced', detail: undefined };
+    case 'heuristic':
+      // Ended as decided, by recovery: no heuristic outcome at all.
+      return { participant, gid, result: 'lost', detail: result.evidence };
+    case 'pending':
+      return { participant, gid, result: 'pending', detail: result.error.message };
+  }
+}
+
+async function finish(
+  participant: Participant | undefined,
+  {
+    gid,
+    decision,
+    xid,
+    server,
+  }: Pick<BranchView, 'gid' | 'xid' | 'server'> & { decision: Decision },
+): Promise<FinishResult> {
+  if (participant === undefined || server?.databaseOid === undefined) {
+    return { kind: 'pending', error: new Error('its server is not known') };
+  }
+  const identity = { ...server, databaseOid: server.databaseOid };
+  return participant.finish({ gid, decision, evidence: { xid, server: identity } });
+}
+
+function prepared({ branches }: TransactionView): readonly BranchView[] {
+  return branches.filter(({ state }) => state === 'prepared');
+}
+
+function epochOf({ branches }: TransactionView): string {
+  const gid = branches.map((branch) => parseGid(branch.gid)).find((one) => one !== undefined);
+  if (gid === undefined) throw new Error('unreachable: a prepared branch has a gid');
+  return gid.epoch;
+}
+
+function lost(why: string): ForceResult {
+  return { kind: 'lost', why };
+}
+
+function committedBy(who: string): string {
+  return `the log decided commit meanwhile, by ${who}`;
+}
+
+const FORGOTTEN = 'the log has forgotten the day of this transaction';

@@ -1,0 +1,102 @@
+/** What holds for every verb: help, formats, colour, limits of time, and how fast it starts. */
+import { execFileSync } from 'node:child_process';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { parse } from 'yaml';
+
+import type { Survey } from '../../src/index.ts';
+import { BUILD_TIMEOUT_MS, builtCli, runBuilt } from '../support/built-cli.ts';
+import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
+
+// Each command is a process of its own, and the machine may be busy.
+vi.setConfig({ testTimeout: 120_000 });
+
+const VERBS = [
+  ['list'],
+  ['show'],
+  ['explain'],
+  ['resolve'],
+  ['force', 'commit'],
+  ['force', 'rollback'],
+  ['forget'],
+  ['check'],
+  ['recover'],
+  ['coordinators'],
+  ['history'],
+];
+
+describe('every verb', () => {
+  let bank: TriageBank;
+  beforeAll(async () => {
+    await builtCli();
+    bank = await createTriageBank();
+  }, BUILD_TIMEOUT_MS);
+  afterAll(() => bank.close());
+
+  it.each(VERBS)('%s %s: its help has exit codes and an example', async (...verb) => {
+    const { code, stdout, stderr } = await runBuilt([...verb.filter(Boolean), '--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/Exit codes: [^]*Examples?:\n {2}pgxa /);
+  });
+
+  it('JSON, YAML and JSON lines carry the same data, under a name with a version', async () => {
+    const { id } = await bank.plant({ coordinator: 'silent', label: 'x' });
+    const json = (await bank.json<Survey>('list')).data;
+    expect(json.schema).toBe('pgxa.survey/1');
+    const yaml = parse((await bank.pgxa('list', '-o', 'yaml')).stdout) as typeof json;
+    const strip = (survey: typeof json): unknown => ({
+      ...survey,
+      takenAt: '',
+      // Other tests use slots of the same server meanwhile.
+      participants: survey.participants.map((one) => ({ ...one, slots: undefined })),
+      transactions: survey.transactions.map((one) => one.transactionId),
+    });
+    expect(strip(yaml)).toEqual(strip(json));
+    const lines = (await bank.pgxa('list', '-o', 'jsonl')).stdout.trimEnd().split('\n');
+    const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(parsed.map(({ kind }) => kind)).toEqual(['transaction', 'participant', 'participant']);
+    expect(parsed[0]).toMatchObject({ schema: 'pgxa.survey/1', transactionId: id });
+  });
+
+  it('no colour and no cursor movement reaches a file, or a terminal either', async () => {
+    const { screen, code } = await bank.onTerminal(['list']);
+    expect(code).toBe(0);
+    expect((await bank.pgxa('list')).stdout).not.toContain('\u001b');
+    expect(screen).not.toContain('\u001b');
+  });
+
+  it('asks 20 participants at once, and waits for none longer than --timeout', async () => {
+    // Twenty servers that accept a connection and then say nothing.
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => sockets.add(socket));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const places = Object.fromEntries(
+      Array.from({ length: 20 }, (_, at) => [`p${at}`, `postgres://u@127.0.0.1:${port}/x`]),
+    );
+    const config = await bank.writeConfig('silent.yaml', places);
+    const startedAt = performance.now();
+    const { code, data } = await bank.json<Survey>('list', '--timeout', '2', '--config', config);
+    const tookMs = performance.now() - startedAt;
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    expect(code).toBe(5);
+    expect(data.participants).toHaveLength(20);
+    expect(sockets.size).toBeGreaterThanOrEqual(20);
+    // One after the other they would take 40 s.
+    expect(tookMs).toBeLessThan(15_000);
+  });
+
+  it('starts within three times the start of node itself', async () => {
+    const main = await builtCli();
+    const fastest = (args: readonly string[]): number =>
+      Math.min(
+        ...Array.from({ length: 12 }, () => {
+          const startedAt = performance.now();
+          execFileSync(process.execPath, args);
+          return performance.now() - startedAt;
+        }),
+      );
+    expect(fastest([main, '--help'])).toBeLessThan(3 * fastest(['-e', '0']));
+  });
+});
