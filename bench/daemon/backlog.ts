@@ -3,6 +3,8 @@ import pg from 'pg';
 import { createBank, type Bank, type BankDatabase } from '../../test/support/bank.ts';
 import { waitFor } from '../../test/support/wait.ts';
 import {
+  freeLeases,
+  holdLeases,
   inDoubt,
   median,
   plantDecided,
@@ -66,22 +68,9 @@ async function timed(work: () => Promise<void>, bank: Bank): Promise<number> {
 /** From the moment in which the daemon, which has waited for its lease, is let at the branches. */
 async function timedDaemon(bank: Bank): Promise<number> {
   return timed(async () => {
-    await bank.log.query(`update pgxa.lease set expires_at = clock_timestamp()`);
-    await bank.log.query(`select pg_notify('pgxa_recovery', 'lease')`);
+    await freeLeases(bank);
     await waitFor('all', () => isEmpty(bank), { timeoutMs: 120_000, intervalMs: 50 });
   }, bank);
-}
-
-/** Somebody else holds the leases for an hour. */
-async function holdLeases(bank: Bank): Promise<void> {
-  await bank.log.query(
-    `insert into pgxa.lease (name, holder, holder_id, term, expires_at)
-     select name, 'bench', 'bench', 1, clock_timestamp() + interval '1 hour'
-       from unnest($1::text[]) name
-         on conflict (name) do update
-        set holder_id = 'bench', term = lease.term + 1, expires_at = excluded.expires_at`,
-    [['housekeeping', ...bank.participants.map(({ name }) => `participant ${name}`)]],
-  );
 }
 
 async function isEmpty(bank: Bank): Promise<boolean> {

@@ -104,3 +104,20 @@ export function median(values: readonly number[]): number {
 }
 
 export const rounded = (value: number, digits = 2): number => Number(value.toFixed(digits));
+
+/** Somebody else holds the leases for an hour. */
+export async function holdLeases(bank: Bank): Promise<void> {
+  await bank.log.query(
+    `insert into pgxa.lease (name, holder, holder_id, term, expires_at)
+     select name, 'bench', 'bench', 1, clock_timestamp() + interval '1 hour'
+       from unnest($1::text[]) name
+         on conflict (name) do update
+        set holder_id = 'bench', term = lease.term + 1, expires_at = excluded.expires_at`,
+    [['housekeeping', ...bank.participants.map(({ name }) => `participant ${name}`)]],
+  );
+}
+
+export async function freeLeases(bank: Bank): Promise<void> {
+  await bank.log.query(`update pgxa.lease set expires_at = clock_timestamp()`);
+  await bank.log.query(`select pg_notify('pgxa_recovery', 'lease')`);
+}
