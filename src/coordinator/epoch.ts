@@ -72,7 +72,7 @@ export class Epoch {
   }
 
   async #register(): Promise<void> {
-    const { log, coordinator, version, runtime, publish } = this.#options;
+    const { log, coordinator, version, heartbeatLimitMs, runtime, publish } = this.#options;
     const epoch = randomBytes(8).toString('hex');
     const sentAtMs = runtime.now();
     await log.registerCoordinator({
@@ -81,6 +81,7 @@ export class Epoch {
       host: hostname(),
       pid: process.pid,
       version,
+      heartbeatLimitMs,
     });
     this.#current = epoch;
     this.#beatenAtMs = sentAtMs;

@@ -142,7 +142,14 @@ export class PostgresDecisionLog implements DecisionLog {
   async registerCoordinator(info: CoordinatorInfo): Promise<void> {
     await this.#reads.run({
       text: sql.REGISTER_COORDINATOR_SQL,
-      values: [info.epoch, info.name, info.host, info.pid, info.version],
+      values: [
+        info.epoch,
+        info.name,
+        info.host,
+        info.pid,
+        info.version,
+        info.heartbeatLimitMs ?? 0,
+      ],
     });
     this.#epoch = info.epoch;
     // Fails only where sessions are not ours (a transaction pooler): then heartbeats alone count.
@@ -165,6 +172,7 @@ export class PostgresDecisionLog implements DecisionLog {
           coordinator: row.name,
           retired: row.retired,
           heartbeatAgeMs: Number(row.heartbeat_age_ms),
+          heartbeatLimitMs: row.heartbeat_limit_ms,
           heartbeat: row.heartbeat,
           sessionGone: row.session_gone,
         },

@@ -54,7 +54,8 @@ export const KEYS_SQL = `
   select key, transaction_id::text as transaction_id from pgxa.idempotency where key = any ($1)`;
 
 export const REGISTER_COORDINATOR_SQL = `
-  insert into pgxa.coordinator (epoch, name, host, pid, version) values ($1, $2, $3, $4, $5)`;
+  insert into pgxa.coordinator (epoch, name, host, pid, version, heartbeat_limit_ms)
+  values ($1, $2, $3, $4, $5, $6)`;
 
 /** The 64-bit advisory lock of an epoch: held by the coordinator's session for its whole life. */
 export const EPOCH_LOCK = (epoch: string): string => `('x' || ${epoch})::bit(64)::bigint`;
@@ -74,7 +75,7 @@ export const HEARTBEAT_SQL = `
 export const EPOCHS_SQL = `
   select c.epoch, c.name, c.retired_at is not null as retired,
          extract(epoch from clock_timestamp() - c.heartbeat_at) * 1000 as heartbeat_age_ms,
-         extract(epoch from c.heartbeat_at)::text as heartbeat,
+         c.heartbeat_limit_ms, extract(epoch from c.heartbeat_at)::text as heartbeat,
          c.guarded and not exists (
            select from pg_locks l
             where l.locktype = 'advisory' and l.granted and l.objsubid = 1
@@ -92,7 +93,7 @@ export const RETIRE_SQL = `
   with candidate as materialized (
     select epoch from pgxa.coordinator
      where epoch = $1 and retired_at is null
-       and (heartbeat_at < clock_timestamp() - $2 * interval '1 millisecond'
+       and (heartbeat_at < clock_timestamp() - greatest($2, heartbeat_limit_ms) * interval '1 millisecond'
             or (guarded and heartbeat_at < clock_timestamp() - $3 * interval '1 millisecond'
                 and pg_try_advisory_xact_lock(${EPOCH_LOCK('$1')})))
        for update)

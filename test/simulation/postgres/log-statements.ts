@@ -13,7 +13,9 @@ const DECISIONS = fieldsOf(
 );
 const KEYS = fieldsOf('key transaction_id');
 const LOCKED = fieldsOf('locked:bool');
-const EPOCHS = fieldsOf('epoch name retired:bool heartbeat_age_ms heartbeat session_gone:bool');
+const EPOCHS = fieldsOf(
+  'epoch name retired:bool heartbeat_age_ms heartbeat_limit_ms:int4 heartbeat session_gone:bool',
+);
 const RETIRED = fieldsOf('retired:bool');
 const REPLACES = fieldsOf('replaces');
 
@@ -122,7 +124,7 @@ function keysOf(session: Session, keys: readonly (string | null)[]): [string, st
 
 function registerCoordinator(
   session: Session,
-  { values: [epochValue, name] }: WireStatement,
+  { values: [epochValue, name, , , , limitMs] }: WireStatement,
 ): Answer {
   const epoch = String(epochValue);
   session.refuseOnStandby();
@@ -135,6 +137,7 @@ function registerCoordinator(
     data.coordinators.set(epoch, {
       name: String(name),
       heartbeatAt,
+      heartbeatLimitMs: Number(limitMs),
       guarded: false,
       retired: false,
     });
@@ -187,6 +190,7 @@ function epochs(session: Session, { values: [wanted] }: WireStatement): Answer {
         row.name,
         bool(row.retired),
         String(server.now - row.heartbeatAt),
+        String(row.heartbeatLimitMs),
         String(row.heartbeatAt),
         bool(sessionGone),
       ],
@@ -204,7 +208,8 @@ function retire(session: Session, { values }: WireStatement): Answer {
   if (row === undefined || row.retired) return { tag: 'UPDATE 0' };
   const ageMs = server.now - row.heartbeatAt;
   const free = (server.advisory.get(epoch) ?? session) === session;
-  const over = ageMs > Number(limitMs) || (row.guarded && ageMs > Number(goneMs) && free);
+  const outOfTime = ageMs > Math.max(Number(limitMs), row.heartbeatLimitMs);
+  const over = outOfTime || (row.guarded && ageMs > Number(goneMs) && free);
   if (!over) return { tag: 'UPDATE 0' };
   session.lock(`coordinator:${epoch}`, 'update');
   session.assignXid();
