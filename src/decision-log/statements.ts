@@ -29,13 +29,14 @@ export const DECIDE_SQL = `
           where i.key is not null order by i.key)
   select transaction_id::text as transaction_id from decided`;
 
-/** The tombstone: waits for a row of the same key that is still being written, and loses to it. */
+/** The tombstone: waits for a row of the same key that is still being written, and loses to it. Returns those it has won. */
 export const ABORT_SQL = `
   insert into pgxa.decision (transaction_id, epoch, outcome, decided_by)
   select t.transaction_id, t.epoch, 'abort', $1
     from unnest($2::uuid[], $3::text[]) as t (transaction_id, epoch)
    order by t.transaction_id
-      on conflict (transaction_id) do nothing`;
+      on conflict (transaction_id) do nothing
+  returning transaction_id::text as transaction_id, decided_at`;
 
 export const DECISIONS_SQL = `
   select transaction_id::text as transaction_id, outcome, decided_by, decided_at, label, branches
@@ -43,12 +44,16 @@ export const DECISIONS_SQL = `
 
 /**
  * A row that is visible may still be unknown to a synchronous standby: its writer's wait was cut off.
- * What this writes, and is confirmed, is behind all that was visible before in the WAL, and proves it.
+ * What this writes, and is confirmed, is behind all that was visible before in the WAL, and proves it. Sent
+ * behind the read on the same session: from another server it would prove nothing.
  */
-export const DURABILITY_BARRIER_SQL = `select pg_logical_emit_message(true, 'pgxa', 'barrier')`;
+export const DECISIONS_BARRIER_SQL = `
+  select pg_logical_emit_message(true, 'pgxa', 'barrier')
+   where exists (select from pgxa.decision where transaction_id = any ($1::uuid[]))`;
 
-export const KEY_SQL =
-  'select transaction_id::text as transaction_id from pgxa.idempotency where key = $1';
+export const KEYS_BARRIER_SQL = `
+  select pg_logical_emit_message(true, 'pgxa', 'barrier')
+   where exists (select from pgxa.idempotency where key = any ($1))`;
 
 export const KEYS_SQL = `
   select key, transaction_id::text as transaction_id from pgxa.idempotency where key = any ($1)`;

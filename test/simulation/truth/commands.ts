@@ -205,8 +205,8 @@ export class CommandSource {
     const ids = id === other ? [id] : [id, other];
     const each = <T>(value: T): T[] => ids.map(() => value);
     const choices: readonly [string, readonly unknown[], Command['view']?][] = [
-      [sql.REGISTER_COORDINATOR_SQL, [epoch, 'c', 'h', 1, '0']],
-      [sql.REGISTER_COORDINATOR_SQL, [epoch, 'c', 'h', 1, '0']],
+      [sql.REGISTER_COORDINATOR_SQL, [epoch, 'c', 'h', 1, '0', 0]],
+      [sql.REGISTER_COORDINATOR_SQL, [epoch, 'c', 'h', 1, '0', 3_600_000]],
       [sql.LOCK_EPOCH_SQL, [epoch], all],
       [sql.HEARTBEAT_SQL, [epoch]],
       [sql.EPOCHS_SQL, [[epoch, '0'.repeat(16)]], epochsView],
@@ -219,16 +219,16 @@ export class CommandSource {
         idsView,
       ],
       [sql.DECIDE_SQL, [epoch, ids, each(null), each('[]'), each(null)], idsView],
-      [sql.ABORT_SQL, ['recovery', ids, each(epoch)]],
+      [sql.ABORT_SQL, ['recovery', ids, each(epoch)], idsView],
       [sql.DECISIONS_SQL, [ids], decisionsView],
-      [sql.KEY_SQL, [key ?? 'key 1'], all],
       [sql.KEYS_SQL, [['key 1', 'key 2', 'key 3']], sorted],
       [
         sql.RECORD_HEURISTIC_SQL,
         [id, random.pick(['hazard', 'commit']), id, 'p', 'commit', 'e', 'f'],
       ],
       [sql.REGISTER_PARTICIPANT_SQL, ['p', String(random.int(2)), '1', 'd', '1', 'c'], all],
-      [sql.DURABILITY_BARRIER_SQL, []],
+      [sql.DECISIONS_BARRIER_SQL, [ids], countView],
+      [sql.KEYS_BARRIER_SQL, [['key 1']], countView],
     ];
     const [text, values, view] = random.pick(choices);
     const [name = ''] = text.trim().split('\n');
@@ -269,6 +269,7 @@ type Rows = readonly Record<string, unknown>[];
 const all = (rows: Rows): unknown => rows;
 const sorted = (rows: Rows): unknown => rows.map((row) => JSON.stringify(row)).sort();
 const idsView = (rows: Rows): unknown => rows.map((row) => row['transaction_id']).sort();
+const countView = (rows: Rows): unknown => rows.length;
 const epochsView = (rows: Rows): unknown =>
   rows
     .map(({ epoch, name, retired, session_gone: gone }) =>
