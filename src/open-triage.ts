@@ -68,6 +68,7 @@ export function openTriage(config: TriageConfig): Triage {
     openLog,
     heartbeatLimitMs,
     answerTimeoutMs,
+    places: { log: parsed.decisionLog, participants: new Map(places), connectTimeoutMs },
     runtime: systemRuntime,
     publish,
     close: async () => {
