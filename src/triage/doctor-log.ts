@@ -23,9 +23,15 @@ export function checkLog(answer: Answer<LogFacts>): Finding[] {
   ];
 }
 
-function checkSchema(say: Say, { schema: { found, known } }: LogFacts): Finding {
+function checkSchema(say: Say, { schema: { isThere, found, known } }: LogFacts): Finding {
+  if (!isThere) return say('fault', 'migrated', 'there is no schema of pgxa in it', MIGRATE);
   if (found === undefined) {
-    return say('fault', 'migrated', 'there is no schema of pgxa in it', MIGRATE);
+    return say(
+      'info',
+      'migrated',
+      'there is a schema of pgxa in it, whose version could not be read',
+      MIGRATE,
+    );
   }
   const version = `schema version ${found}`;
   if (found < known) {
@@ -43,7 +49,7 @@ function checkSchema(say: Say, { schema: { found, known } }: LogFacts): Finding 
 /** The configuration is the daemon's, and the operator's: of its rights neither should lack one. */
 function checkPurposes(say: Say, { schema, purposes, records, condition }: LogFacts): Finding[] {
   const { login } = condition;
-  if (schema.found === undefined) return [];
+  if (!schema.isThere) return [];
   if (purposes.length === 0) {
     return [
       say(

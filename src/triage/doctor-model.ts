@@ -114,7 +114,12 @@ export type Purpose = 'application' | 'recovery' | 'operator' | 'monitor';
 
 export interface LogFacts {
   readonly condition: ServerCondition;
-  readonly schema: { readonly found: number | undefined; readonly known: number };
+  readonly schema: {
+    readonly isThere: boolean;
+    /** Undefined also where this login may not read it. */
+    readonly found: number | undefined;
+    readonly known: number;
+  };
   /** What this login may be used for. */
   readonly purposes: readonly Purpose[];
   /** Undefined: not migrated, or not to be read by this login. */
@@ -167,12 +172,7 @@ export interface DoctorFacts {
   readonly heartbeatLimitMs: number;
 }
 
-export type Say = (
-  severity: Severity,
-  check: string,
-  found: string,
-  action?: string,
-) => Finding;
+export type Say = (severity: Severity, check: string, found: string, action?: string) => Finding;
 
 export function speaker(subject: Finding['subject'], participant?: string): Say {
   return (severity, check, found, action) => ({

@@ -146,6 +146,7 @@ async function readLog(
   runtime: Runtime,
 ): Promise<LogFacts> {
   const condition = await readCondition(client, place, runtime);
+  const [there] = await client.query(sql.SCHEMA_SQL);
   const found = await orNothing(readSchemaVersion(client));
   const purposes: Purpose[] = [];
   for (const purpose of PURPOSES) {
@@ -153,7 +154,12 @@ async function readLog(
     if (row?.['allowed'] === true) purposes.push(purpose);
   }
   const records = found === undefined ? undefined : await orNothing(readRecords(client));
-  return { condition, schema: { found, known: schemaVersion() }, purposes, records };
+  return {
+    condition,
+    schema: { isThere: there?.['is_there'] === true, found, known: schemaVersion() },
+    purposes,
+    records,
+  };
 }
 
 async function readRecords(client: OnceClient): Promise<LogRecords> {

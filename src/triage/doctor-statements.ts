@@ -81,6 +81,10 @@ export const ELSEWHERE_SQL = `
          (count(*) filter (where starts_with(gid, $1)))::int as ours
     from pg_prepared_xacts where database <> current_database() group by 1 order by 1`;
 
+/** Answered to everybody, whatever their rights. */
+export const SCHEMA_SQL = `
+  select exists (select from pg_namespace where nspname = 'pgxa') as is_there`;
+
 export const REGISTERED_SQL = `
   select distinct on (name) name as participant, system_identifier, database_oid, timeline, listed_timeline,
          extract(epoch from clock_timestamp() - listed_at) * 1000 as listed_age_ms,

@@ -111,7 +111,7 @@ function records(more: Partial<LogRecords> = {}): LogRecords {
 export function log(more: Partial<LogFacts> = {}): LogFacts {
   return {
     condition: condition(),
-    schema: { found: 1, known: 1 },
+    schema: { isThere: true, found: 1, known: 1 },
     purposes: ['application', 'recovery', 'operator', 'monitor'],
     records: records(),
     ...more,

@@ -65,14 +65,23 @@ describe('the checks of doctor', () => {
     [
       'fault',
       'migrated',
-      { log: answered(log({ schema: { found: undefined, known: 1 }, records: undefined })) },
+      {
+        log: answered(
+          log({ schema: { isThere: false, found: undefined, known: 1 }, records: undefined }),
+        ),
+      },
       /no schema/,
     ],
-    ['fault', 'migrated', { log: answered(log({ schema: { found: 1, known: 2 } })) }, /needs 2/],
     [
       'fault',
       'migrated',
-      { log: answered(log({ schema: { found: 2, known: 1 } })) },
+      { log: answered(log({ schema: { isThere: true, found: 1, known: 2 } })) },
+      /needs 2/,
+    ],
+    [
+      'fault',
+      'migrated',
+      { log: answered(log({ schema: { isThere: true, found: 2, known: 1 } })) },
       /knows up to 1/,
     ],
     ['fault', 'log_rights', { log: answered(log({ purposes: [] })) }, /may not read/],
