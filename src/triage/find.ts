@@ -58,11 +58,17 @@ function fits({ transactionId, branches }: TransactionView, id: string): boolean
   return id !== '' && branches.some(({ gid }) => gid !== '' && gid.startsWith(id));
 }
 
-function missingOf({ participants, log }: Survey): string {
-  const silent = participants.filter(({ status }) => status !== 'listed').map(({ name }) => name);
-  return [...silent, ...(log.status === 'reachable' ? [] : ['the decision log'])]
-    .map((name) => `${name} does not answer`)
-    .join(', ');
+const STATUS_WORDS: Readonly<Record<string, string>> = {
+  standby: 'a standby, which lists nothing',
+  'other-server': 'another server than the registered one',
+};
+
+function missingOf({ participants, log: { status } }: Survey): string {
+  const silent = participants
+    .filter((one) => one.status !== 'listed')
+    .map((one) => `${one.name} is ${STATUS_WORDS[one.status] ?? one.status}`);
+  const log = status === 'reachable' ? [] : ['the decision log does not answer'];
+  return [...silent, ...log].join(', ');
 }
 
 /** A name may hold what a terminal acts on: such an error is printed. */
