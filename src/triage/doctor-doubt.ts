@@ -37,7 +37,7 @@ export function checkDoubt(survey: Survey): Finding[] {
     (one) => !broken.includes(one) && one.verdict !== 'unknown' && one.ageMs >= DOUBT_MS,
   );
   if (broken.length > 0) {
-    const found = `${broken.length} contradictory or hazard: ${listed(broken.map(idOf))}`;
+    const found = `contradictory, or a hazard: ${listed(broken.map(idOf))}`;
     findings.push(say('fault', 'in_doubt', found, `pgxa explain ${idOf(broken[0])}`));
   }
   if (old.length > 0) {
@@ -65,7 +65,7 @@ function checkForeign({ foreign, participants }: Survey): Finding[] {
       if (here.length === 0) return say('ok', 'foreign', 'nothing of others is prepared');
       const origins = [...new Set(here.map(({ origin }) => origin.origin))];
       const found =
-        `${here.length} prepared transactions of others (${listed(origins)}), the oldest for ${ago(oldest)}: ` +
+        `prepared by others: ${here.length} (${listed(origins)}), the oldest for ${ago(oldest)}: ` +
         listed(here.map(({ gid }) => gid));
       return say(
         oldest >= FOREIGN_MS ? 'warning' : 'info',
@@ -80,29 +80,19 @@ const XID_AGE_WARNING = 0.5;
 
 /** The server begins to act on old transaction ids at the freeze limit, and stops at last. */
 function checkXids({ transactions, foreign }: Survey): Finding[] {
-  const all = [
-    ...transactions.flatMap(({ branches }) =>
-      branches.map(({ participant, gid, xidAge, freezeLimit }) => ({
-        participant,
-        gid,
-        xidAge,
-        freezeLimit,
-      })),
-    ),
-    ...foreign,
-  ];
-  return all.flatMap(({ participant, gid, xidAge, freezeLimit }) => {
+  const ours = transactions.flatMap((one) =>
+    one.branches.map((branch) => ({ ...branch, action: `pgxa explain ${one.transactionId}` })),
+  );
+  const others = foreign.map((one) => ({
+    ...one,
+    action: 'let whoever made it end it: pgxa never touches it ("pgxa list" tells more)',
+  }));
+  return [...ours, ...others].flatMap(({ participant, gid, xidAge, freezeLimit, action }) => {
     if (xidAge === undefined || freezeLimit === undefined) return [];
     if (xidAge < freezeLimit * XID_AGE_WARNING) return [];
     const found = `${gid} holds back vacuum: its xid age is ${xidAge}, the freeze limit ${freezeLimit}`;
-    return [
-      speaker('participant', participant)(
-        xidAge < freezeLimit ? 'warning' : 'fault',
-        'xid_age',
-        found,
-        `pgxa explain ${gid}`,
-      ),
-    ];
+    const severity = xidAge < freezeLimit ? 'warning' : 'fault';
+    return [speaker('participant', participant)(severity, 'xid_age', found, action)];
   });
 }
 
@@ -171,7 +161,7 @@ function checkElsewhere(places: readonly Place[]): Finding[] {
       speaker('participant', name)(
         'warning',
         'elsewhere',
-        `${ours} branches of this log are prepared in database "${database}" of its server, which is no ` +
+        `database "${database}" of its server holds prepared branches of this log (${ours}), and is no ` +
           'participant of this configuration',
         'add it under the name that your programs use: nobody finishes them with this configuration',
       ),

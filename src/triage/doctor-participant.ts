@@ -157,17 +157,26 @@ function deniedFinding(say: Say, login: string, { role, branches, sessions }: Br
     return say(
       'fault',
       'rights',
-      `${branches} prepared branches belong to a role that was dropped`,
+      `${preparedBranches(branches)} of a role that was dropped`,
       'only a superuser can finish them: give recovery one for this, through "pgxa resolve" alone',
     );
   }
-  const grant = `grant ${role} to ${login} (with set option): sql/participant-roles.sql`;
+  const grant = `grant ${quoted(role)} to ${quoted(login)} (with set option): sql/participant-roles.sql`;
   if (branches > 0) {
-    const found = `${login} may not finish ${branches} prepared branches of role ${role}`;
+    const found = `${login} may not finish ${preparedBranches(branches)} of role ${role}`;
     return say('fault', 'rights', found, grant);
   }
-  const found = `${login} could not finish branches of role ${role}, which has ${sessions} sessions of pgxa here`;
+  const found = `${login} could not finish branches of role ${role}, which has sessions of pgxa here (${sessions})`;
   return say('warning', 'rights', found, `${grant}; if it runs no transactions, leave it`);
+}
+
+/** It is copied into a terminal. */
+function quoted(role: string): string {
+  return `"${role.replaceAll('"', '""')}"`;
+}
+
+function preparedBranches(count: number): string {
+  return `${count} prepared ${count === 1 ? 'branch' : 'branches'}`;
 }
 
 function poolerHarm(

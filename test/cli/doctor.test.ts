@@ -14,6 +14,7 @@ import {
   type Finding,
   type RecoveryDaemon,
 } from '../../src/index.ts';
+import { findingsOf as of, wordsOf as saying } from '../support/diagnosis.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant } from '../support/planted.ts';
 import { Pooler } from '../support/pooler.ts';
@@ -66,18 +67,6 @@ describe('pgxa doctor', () => {
     await daemon.whenReady;
   }
   const examine = (...args: readonly string[]) => bank.json<Diagnosis>('doctor', ...args);
-  /** The findings of one check, as `participant severity` where it has one. */
-  const of = (data: Plain<Diagnosis>, check: string): string[] =>
-    data.findings
-      .filter((one) => one.check === check)
-      .map(({ severity, participant }) => [participant, severity].filter(Boolean).join(' '))
-      .sort();
-  const saying = (data: Plain<Diagnosis>, check: string): string =>
-    data.findings
-      .filter((one) => one.check === check)
-      .map(({ found, action }) => `${found} -> ${action ?? ''}`)
-      .join('\n');
-
   it('finds nothing wrong with programs at work, a daemon, and servers that are durable', async () => {
     const tm = await bank.manager({ coordinator: 'checkout' });
     await tm.run(async (tx) => {
@@ -226,7 +215,7 @@ describe('pgxa doctor', () => {
       expect(code).toBe(1);
       expect(of(data, 'rights')).toEqual(['billing info', 'orders fault']);
       expect(saying(data, 'rights')).toMatch(
-        /1 prepared branches of role shop -> grant shop to recovery/,
+        /1 prepared branch of role shop -> grant "shop" to "recovery"/,
       );
       await server.query(
         'postgres',
@@ -308,91 +297,6 @@ describe('pgxa doctor', () => {
     const without = await examine('--config', lost);
     expect(without.code).toBe(5);
     expect(of(without.data, 'no_answer')).toEqual(['fault']);
-  });
-
-  it('names: another server, one database under two names, one that is not configured, branches elsewhere', async () => {
-    const tm = await bank.manager();
-    await tm.close();
-    const billing = bank.participant('billing');
-    const gid = `pgxa_${bank.installation}_${'b'.repeat(16)}_01a1fdf0b3dd7031b78706a1f3277536_1`;
-    await plant(billing, gid);
-    const swapped = await bank.writeConfig('swapped.yaml', { orders: bank.log.connectionString });
-    const other = await examine('--config', swapped);
-    expect(other.code).toBe(1);
-    expect(of(other.data, 'identity')).toEqual(['orders fault']);
-    expect(of(other.data, 'unconfigured')).toEqual(['billing warning']);
-    expect(saying(other.data, 'elsewhere')).toMatch(
-      new RegExp(`1 branches of this log are prepared in database "${billing.database}"`),
-    );
-    const twins = await bank.writeConfig('twins.yaml', {
-      orders: bank.participant('orders').connectionString,
-      shop: bank.participant('orders').connectionString,
-    });
-    const both = await examine('--config', twins);
-    expect(both.code).toBe(1);
-    expect(of(both.data, 'duplicate_name')).toEqual(['orders fault']);
-    expect(saying(both.data, 'duplicate_name')).toMatch(/orders and shop are the same database/);
-  });
-
-  it('daemons: none ever, one at work, one that is gone; and what it could not do', async () => {
-    expect(of((await examine()).data, 'lease')).toEqual(['warning']);
-    await startDaemon();
-    expect(of((await examine()).data, 'lease')).toEqual(['billing ok', 'orders ok']);
-    await daemon?.stop();
-    const { code, data } = await examine();
-    expect(code).toBe(1);
-    expect(of(data, 'lease')).toEqual(['billing fault', 'orders fault']);
-    expect(of(data, 'housekeeping')).toEqual(['fault']);
-    expect(saying(data, 'lease')).toMatch(/the daemon of box1 is gone since .* -> start it/);
-    await bank.log.query(
-      `update pgxa.lease set expires_at = now() + interval '1 hour';
-       update pgxa.participant set listed_at = now() - interval '10 min'`,
-    );
-    expect(of((await examine()).data, 'last_pass')).toEqual(['billing fault', 'orders fault']);
-  });
-
-  it('coordinators: alive, twice under one name, stale, and of the future', async () => {
-    await bank.manager({ coordinator: 'twin' });
-    await bank.manager({ coordinator: 'twin' });
-    await bank.plant({ coordinator: 'silent', on: ['orders'] });
-    const { data } = await examine();
-    expect(saying(data, 'coordinators')).toMatch(/2 alive/);
-    expect(saying(data, 'duplicate_name')).toMatch(/2 are called twin/);
-    expect(of(data, 'stale_epochs')).toEqual(['warning']);
-    expect(saying(data, 'stale_epochs')).toMatch(/checkout on app1 pid 4711/);
-    await bank.plant({ coordinator: 'live', on: ['orders'] });
-    expect(of((await examine()).data, 'future_heartbeat')).toEqual(['warning']);
-  });
-
-  it('prepared transactions: foreign ones, a hazard, slots that run out; hostile names are shown escaped', async () => {
-    const orders = bank.participant('orders');
-    await plant(orders, 'x\u001b[2J\u202epg_gid');
-    await bank.plant({ coordinator: 'unregistered' });
-    const { code, data } = await examine();
-    expect(code).toBe(1);
-    expect(of(data, 'foreign')).toEqual(['billing ok', 'orders info']);
-    expect(of(data, 'in_doubt')).toEqual(['fault']);
-    expect(saying(data, 'in_doubt')).toMatch(
-      /1 contradictory or hazard: .* -> pgxa explain [0-9a-f-]{36}/,
-    );
-    expect(of(data, 'slots')).toEqual(['billing ok', 'orders ok']);
-    const escapes = {
-      table: '\\u{1b}',
-      wide: '\\u{1b}',
-      json: '\\u001b',
-      jsonl: '\\u001b',
-      yaml: '\\e',
-    };
-    for (const [format, escape] of Object.entries(escapes)) {
-      const { stdout } = await bank.pgxa('doctor', '-o', format);
-      expect(stdout).toContain(`x${escape}[2J`);
-      // eslint-disable-next-line no-control-regex -- that is what must not be there
-      expect(stdout).not.toMatch(/[\x1b\u202e]/);
-    }
-    await plant(orders, 'fourth');
-    expect(of((await examine()).data, 'slots')).toEqual(['billing warning', 'orders warning']);
-    await plant(orders, 'fifth');
-    expect(of((await examine()).data, 'slots')).toEqual(['billing fault', 'orders fault']);
   });
 
   it.each(['session', 'transaction'] as const)('a pooler in %s mode', async (mode) => {
