@@ -33,11 +33,14 @@ export interface DoctorOptions extends SurveyOptions {
 }
 
 export async function readFacts(options: DoctorOptions): Promise<DoctorFacts> {
-  const { places, heartbeatLimitMs } = options;
+  const { places, heartbeatLimitMs, runtime, answerTimeoutMs } = options;
   const readingLog = ask(options, places.log, (client) =>
     readLog(client, places.log, options.runtime),
   );
-  const prefix = readingLog.then(prefixOf);
+  // A log that hangs must not use up the time of the participants.
+  const prefix = within(runtime, answerTimeoutMs / 2, () => readingLog.then(prefixOf)).then(
+    (known) => known ?? ANY_INSTALLATION,
+  );
   const [log, survey, ...participants] = await Promise.all([
     readingLog,
     takeSurvey(options),
@@ -54,10 +57,12 @@ export async function readFacts(options: DoctorOptions): Promise<DoctorFacts> {
   return { log, survey, participants: new Map(participants), heartbeatLimitMs };
 }
 
-/** Without the log: of any installation. */
+/** Without the log. */
+const ANY_INSTALLATION = 'pgxa_';
+
 function prefixOf(log: Answer<LogFacts>): string {
   const installation = log.kind === 'answered' ? log.facts.records?.installation : undefined;
-  return installation === undefined ? 'pgxa_' : `pgxa_${installation}_`;
+  return installation === undefined ? ANY_INSTALLATION : `pgxa_${installation}_`;
 }
 
 /** One session for one look. Whatever hangs is cut off. */

@@ -272,8 +272,20 @@ describe('pgxa doctor', () => {
     const startedAt = performance.now();
     const { code, data } = await examine('--config', config, '--timeout', '1.5');
     expect(performance.now() - startedAt).toBeLessThan(15_000);
+    const log = `postgres://u@127.0.0.1:${port}/log`;
+    const mute = await examine(
+      '--config',
+      await bank.writeConfig('mute.yaml', places(), log),
+      '--timeout',
+      '2',
+    );
     for (const socket of sockets) socket.destroy();
     hanging.close();
+    // The participants do not suffer from a log that hangs.
+    expect(mute.code).toBe(5);
+    expect(of(mute.data, 'no_answer')).toEqual(['fault']);
+    expect(of(mute.data, 'rights')).toEqual(['billing ok', 'orders ok']);
+    expect(of(mute.data, 'foreign')).toEqual(['billing ok', 'orders ok']);
     expect(code).toBe(5);
     expect(data).toMatchObject({ outcome: 'partial', complete: false });
     expect(of(data, 'no_answer')).toEqual(['billing fault', 'ledger fault']);
