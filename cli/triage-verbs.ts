@@ -1,6 +1,7 @@
 /** The verbs of triage as commander knows them: what they take, and their help. Each loads its own module. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 
+import { addDoctor } from './doctor-verb.ts';
 import type { Run } from './program.ts';
 import { FORMATS } from './triage/output.ts';
 import type { CommonOptions } from './triage/session.ts';
@@ -36,6 +37,7 @@ export function addTriageVerbs(program: Command, run: Run): void {
   addRecover(program, run);
   addCoordinators(program, run);
   addHistory(program, run);
+  addDoctor(program, run);
 }
 
 function addResolve(program: Command, run: Run): void {
@@ -252,7 +254,7 @@ Examples:
 }
 
 /** Options that all of them have. */
-function common(command: Command): Command {
+export function common(command: Command): Command {
   return command
     .addOption(
       new Option('-o, --output <format>', 'form of the data on stdout')

@@ -116,6 +116,20 @@ create table pgxa.heuristic (
 );
 create index heuristic_open on pgxa.heuristic (found_at) where acknowledged_at is null;
 
+-- What recovery could not do, for people: nothing is done because of it. Of a branch that was set aside, and (gid
+-- empty) of a participant that could not be worked on. A row goes when it is finished, or gone.
+create table pgxa.failed_attempt (
+  participant text not null,
+  gid text not null,
+  transaction_id uuid,
+  daemon text not null,
+  attempts integer not null constraint failed_attempt_attempts_are_some check (attempts > 0),
+  error text not null,
+  failed_at timestamptz not null default clock_timestamp(),
+  next_attempt_at timestamptz not null,
+  primary key (participant, gid)
+);
+
 -- What changed hands outside of the protocol: who, what, why, before and after. Append-only.
 create table pgxa.audit (
   id bigint generated always as identity primary key,

@@ -56,6 +56,13 @@ grant delete on pgxa.idempotency, pgxa.coordinator to pgxa_recovery;
 grant insert (name, holder, holder_id, term, expires_at) on pgxa.lease to pgxa_recovery;
 grant update (holder, holder_id, term, renewed_at, expires_at) on pgxa.lease to pgxa_recovery;
 
+-- What it could not do, for people.
+grant insert (participant, gid, transaction_id, daemon, attempts, error, next_attempt_at)
+  on pgxa.failed_attempt to pgxa_recovery;
+grant update (transaction_id, daemon, attempts, error, failed_at, next_attempt_at)
+  on pgxa.failed_attempt to pgxa_recovery;
+grant delete on pgxa.failed_attempt to pgxa_recovery;
+
 -- Epochs. An update of some column is also what FOR KEY SHARE asks for.
 grant insert (epoch, name, host, pid, version, heartbeat_limit_ms) on pgxa.coordinator
   to pgxa_application, pgxa_recovery;

@@ -67,5 +67,11 @@ export type { Assessment } from './triage/assess.ts';
 export type { ForcedBranch, ForceRequest, ForceResult } from './triage/force.ts';
 export { check as checkSurvey, type CheckLimits, type CheckResult } from './triage/check.ts';
 export { observationsOf, type ObservationView } from './triage/observations.ts';
+export type { Diagnosis, Finding, Severity } from './triage/doctor-model.ts';
 export type { CoordinatorState } from './triage/coordinators.ts';
-export type { AuditRecord, DecisionRecord, HistoryFilter } from './decision-log/operator-log.ts';
+export type {
+  AuditRecord,
+  DecisionRecord,
+  FailedAttempt,
+  HistoryFilter,
+} from './decision-log/operator-log.ts';

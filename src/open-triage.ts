@@ -6,6 +6,7 @@ import { PostgresOperatorLog } from './decision-log/postgres-operator-log.ts';
 import { ConfigError } from './errors.ts';
 import { publish } from './events.ts';
 import { makeParticipants, type RegisterServer } from './open-participants.ts';
+import { within } from './patience.ts';
 import type { RecoveryDaemonConfig } from './public-surface.ts';
 import { systemRuntime } from './runtime.ts';
 import { Inspector } from './triage/inspector.ts';
@@ -35,7 +36,8 @@ export function openTriage(config: TriageConfig): Triage {
   const parsed = parseDaemonConfig(daemonConfig);
   const { name, heartbeatLimitMs, connectTimeoutMs } = parsed;
   let opened: Promise<OpenLog> | undefined;
-  const openLog = (): Promise<OpenLog> => (opened ??= open(parsed, purpose));
+  const openLog = (): Promise<OpenLog> =>
+    (opened ??= openInTime(parsed, purpose, answerTimeoutMs / 2));
   const places = Object.entries(parsed.participants);
   const participants = makeParticipants({
     config: {
@@ -68,6 +70,7 @@ export function openTriage(config: TriageConfig): Triage {
     openLog,
     heartbeatLimitMs,
     answerTimeoutMs,
+    places: { log: parsed.decisionLog, participants: new Map(places), connectTimeoutMs },
     runtime: systemRuntime,
     publish,
     close: async () => {
@@ -77,6 +80,23 @@ export function openTriage(config: TriageConfig): Triage {
       await Promise.allSettled([log?.log.close(), log?.operatorLog.close()]);
     },
   });
+}
+
+/**
+ * A log that hangs must not use up the time of the participants, which are compared with what it has registered. One
+ * that was late stays away for good: nothing that was not compared is ever acted on.
+ */
+async function openInTime(
+  config: DaemonConfig,
+  purpose: TriageConfig['purpose'],
+  patienceMs: number,
+): Promise<OpenLog> {
+  const opened = await within(systemRuntime, patienceMs, () => open(config, purpose));
+  if (opened !== undefined) return opened;
+  throw new ConfigError(
+    'PGXA_LOG_UNREACHABLE',
+    `the decision log has not answered within ${Math.round(patienceMs)} ms`,
+  );
 }
 
 async function open(

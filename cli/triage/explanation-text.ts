@@ -33,6 +33,7 @@ export async function showText(explanation: Explanation): Promise<string> {
   const parts = [explanationText(explanation)];
   if (transaction !== undefined) {
     parts.push(await branchesText(explanation));
+    parts.push(await attemptsText(explanation));
     parts.push(coordinatorText(explanation));
     parts.push(await heuristicsText(explanation));
     for (const branch of transaction.branches) {
@@ -73,6 +74,26 @@ async function branchesText({ transaction }: Explanation): Promise<string> {
     'GID',
   ];
   return rows.length === 0 ? '' : `Branches:\n${await table(head, rows)}`;
+}
+
+/** What recovery has met when it tried last, and when it tries again. */
+async function attemptsText({ transaction }: Explanation): Promise<string> {
+  const rows = (transaction?.branches ?? []).flatMap(({ participant, attempt }) =>
+    attempt === undefined
+      ? []
+      : [
+          [
+            participant,
+            attempt.daemon,
+            String(attempt.attempts),
+            `${age(Math.max(0, attempt.failedAgoMs))} ago`,
+            attempt.nextInMs > 0 ? `in ${age(attempt.nextInMs)}` : 'due',
+            attempt.error,
+          ],
+        ],
+  );
+  const head = ['PARTICIPANT', 'DAEMON', 'FAILED', 'LAST', 'NEXT', 'ERROR'];
+  return rows.length === 0 ? '' : `Attempts of recovery:\n${await table(head, rows)}`;
 }
 
 function coordinatorText({ transaction }: Explanation): string {

@@ -63,6 +63,17 @@ function actor(): string {
   }
 }
 
+/** The same data with the secrets hidden, wherever a server may have repeated one. */
+export function redactedData<T>(data: T, redact: (text: string) => string): T {
+  const hide = (value: unknown): unknown => {
+    if (typeof value === 'string') return redact(value);
+    if (Array.isArray(value)) return value.map(hide);
+    if (typeof value !== 'object' || value === null || value instanceof Date) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, hide(one)]));
+  };
+  return hide(data) as T;
+}
+
 /** The survey with the secrets hidden that a server may have repeated in an error. */
 export function redacted(survey: Survey, redact: (text: string) => string): Survey {
   const hide = (text: string | undefined): string | undefined =>

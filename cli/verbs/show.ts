@@ -5,6 +5,7 @@ import { print } from '../triage/output.ts';
 import {
   codeOf,
   redacted,
+  redactedData,
   warnPartial,
   withTriage,
   type CommonOptions,
@@ -25,7 +26,8 @@ export function runShow(
     const found = await triage.find(id);
     const survey = redacted(found.survey, redact);
     warnPartial(survey, terminal);
-    const explanation = await triage.explain(found, { rows: options.rows && form === 'show' });
+    const rows = options.rows && form === 'show';
+    const explanation = redactedData(await triage.explain(found, { rows }), redact);
     await print(terminal, output, {
       schema: 'pgxa.explanation/1',
       data: { ...explanation },

@@ -32,6 +32,17 @@ export interface ListingNote {
   readonly timeline: string | undefined;
 }
 
+/** What recovery cannot do for the moment. */
+export interface FailureNote {
+  /** Undefined: the participant as a whole. */
+  readonly gid: string | undefined;
+  readonly transactionId: string | undefined;
+  /** In a row. */
+  readonly attempts: number;
+  readonly error: string;
+  readonly nextInMs: number;
+}
+
 /** A branch that a commit decision recorded. */
 export interface DecidedBranch {
   readonly transactionId: string;
@@ -85,6 +96,12 @@ export interface DaemonLog {
     readonly withinMs: number;
   }): Promise<readonly DecidedBranch[]>;
   noteListings(notes: readonly ListingNote[]): Promise<void>;
+  /** All that is failing on a participant now: what was noted before, and is not among these, is over. */
+  noteFailures(
+    participant: string,
+    daemon: string,
+    failures: readonly FailureNote[],
+  ): Promise<void>;
   keepHouse(retentionDays: number): Promise<Housekeeping>;
   /**
    * Listens for what wakes recovery, again after every loss of the session. `onWake` gets the payload;

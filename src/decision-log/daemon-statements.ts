@@ -81,6 +81,28 @@ export const NOTE_LISTINGS_SQL = `
    where (p.name, p.system_identifier, p.database_oid)
          = (n.name, n.system_identifier, n.database_oid)`;
 
+/** Nothing is done because of it, so it waits neither for the disk nor for a standby. */
+export const NOTE_FAILURES_SQL = `
+  with wanted as materialized (
+         select * from unnest($3::text[], $4::uuid[], $5::int[], $6::text[], $7::float8[])
+                    as w (gid, transaction_id, attempts, error, next_in_ms)),
+       over as (
+         delete from pgxa.failed_attempt f
+          where f.participant = $1 and not exists (select from wanted w where w.gid = f.gid)),
+       noted as (
+         insert into pgxa.failed_attempt as f
+                (participant, gid, transaction_id, daemon, attempts, error, next_attempt_at)
+         select $1, gid, transaction_id, $2, attempts, error,
+                clock_timestamp() + next_in_ms * interval '1 millisecond'
+           from wanted order by gid
+             on conflict (participant, gid) do update
+            set transaction_id = excluded.transaction_id, daemon = excluded.daemon,
+                attempts = excluded.attempts, error = excluded.error, failed_at = clock_timestamp(),
+                next_attempt_at = excluded.next_attempt_at
+          where (f.daemon, f.attempts, f.error) <> (excluded.daemon, excluded.attempts, excluded.error)
+             or f.next_attempt_at < clock_timestamp())
+  select set_config('synchronous_commit', 'off', true)`;
+
 export const MAKE_PARTITIONS_AHEAD_SQL = `select pgxa.make_partitions($1) as name`;
 
 export const DROP_OLDEST_DAY_SQL = `

@@ -55,13 +55,9 @@ async function assertPrimary(client: OnceClient): Promise<void> {
   }
 }
 
-/**
- * What this role lacks is better said now than when the first decision fails. CASE, because it alone
- * keeps an order: each question fails where the answer to the one before it is no.
- */
-async function assertPrivileges(client: OnceClient, purpose?: LogPurpose): Promise<void> {
-  const [row] = await client.query(
-    `select current_user::text as role,
+/** For a purpose: whether the role of the session has what it needs. */
+export const PRIVILEGES_SQL = `
+    select current_user::text as role,
            case when to_regnamespace('pgxa') is null then true
                 when not has_schema_privilege('pgxa', 'usage') then false
                 when to_regclass('pgxa.decision') is null then true
@@ -81,9 +77,14 @@ async function assertPrivileges(client: OnceClient, purpose?: LogPurpose): Promi
                      and case when $1 = 'recovery' and to_regclass('pgxa.lease') is not null
                               then has_column_privilege('pgxa.lease', 'holder', 'update')
                               else true end
-           end as allowed`,
-    [purpose ?? 'application'],
-  );
+           end as allowed`;
+
+/**
+ * What this role lacks is better said now than when the first decision fails. CASE, because it alone
+ * keeps an order: each question fails where the answer to the one before it is no.
+ */
+async function assertPrivileges(client: OnceClient, purpose?: LogPurpose): Promise<void> {
+  const [row] = await client.query(PRIVILEGES_SQL, [purpose ?? 'application']);
   if (row?.['allowed'] !== true) {
     throw new ConfigError(
       'PGXA_LOG_NOT_USABLE',

@@ -53,6 +53,22 @@ export interface LeaseRecord {
   readonly remainingMs: number;
 }
 
+/** What recovery could not do when it tried last. Times are by the log's clock, in milliseconds. */
+export interface FailedAttempt {
+  readonly participant: string;
+  /** Undefined: the participant as a whole could not be worked on. */
+  readonly gid: string | undefined;
+  readonly transactionId: string | undefined;
+  /** Name of the daemon that has tried. */
+  readonly daemon: string;
+  /** In a row. */
+  readonly attempts: number;
+  readonly error: string;
+  readonly failedAgoMs: number;
+  /** Negative: it is due. */
+  readonly nextInMs: number;
+}
+
 export interface AuditEntry {
   readonly actor: string;
   readonly action: string;
@@ -110,6 +126,7 @@ export interface OperatorLog {
   heuristics(transactionIds: readonly string[]): Promise<readonly OpenHeuristic[]>;
   servers(): Promise<readonly ServerRecord[]>;
   leases(): Promise<readonly LeaseRecord[]>;
+  failedAttempts(): Promise<readonly FailedAttempt[]>;
   /** Ids of decided transactions that begin with these hexadecimal digits; at most `limit`. */
   decidedWithPrefix(hex: string, limit: number): Promise<readonly string[]>;
   history(filter: HistoryFilter): Promise<readonly DecisionRecord[]>;

@@ -21,6 +21,12 @@ export const ALL_LEASES_SQL = `
   select name, holder, extract(epoch from expires_at - clock_timestamp()) * 1000 as remaining_ms
     from pgxa.lease`;
 
+export const FAILED_ATTEMPTS_SQL = `
+  select participant, gid, transaction_id::text as transaction_id, daemon, attempts, error,
+         extract(epoch from clock_timestamp() - failed_at) * 1000 as failed_ago_ms,
+         extract(epoch from next_attempt_at - clock_timestamp()) * 1000 as next_in_ms
+    from pgxa.failed_attempt order by failed_at, participant, gid limit 10000`;
+
 /** Bounds of the ids, so that the partitions of other days are not read. */
 export const PREFIX_SQL = `
   select transaction_id::text as transaction_id from pgxa.decision

@@ -9,6 +9,7 @@ import type { ServerIdentity } from '../states.ts';
 import type {
   DaemonLog,
   DecidedBranch,
+  FailureNote,
   Housekeeping,
   LeaseRequest,
   LeaseState,
@@ -35,6 +36,13 @@ const PROBE_ANSWER_MS = 2_000;
 const PROBE_PREFIX = 'probe ';
 /** Rows of one statement of forgetting; see the statements. */
 const BITE = 1_000;
+
+const ERROR_LENGTH_MAX = 2_000;
+
+/** PostgreSQL stores no NUL in a text. */
+function storable(text: string): string {
+  return text.replaceAll('\0', '').slice(0, ERROR_LENGTH_MAX);
+}
 
 interface LeaseRow {
   readonly name: string;
@@ -168,6 +176,25 @@ export class PostgresDaemonLog implements DaemonLog {
         notes.map(({ oldest }) => oldest ?? null),
         notes.map(({ ageMs }) => ageMs),
         notes.map(({ timeline }) => timeline ?? null),
+      ],
+    });
+  }
+
+  async noteFailures(
+    participant: string,
+    daemon: string,
+    failures: readonly FailureNote[],
+  ): Promise<void> {
+    await this.#work.run({
+      text: sql.NOTE_FAILURES_SQL,
+      values: [
+        participant,
+        daemon,
+        failures.map(({ gid }) => gid ?? ''),
+        failures.map(({ transactionId }) => transactionId ?? null),
+        failures.map(({ attempts }) => attempts),
+        failures.map(({ error }) => storable(error)),
+        failures.map(({ nextInMs }) => nextInMs),
       ],
     });
   }

@@ -6,6 +6,7 @@ import type {
   AuditRecord,
   CoordinatorRecord,
   DecisionRecord,
+  FailedAttempt,
   HistoryFilter,
   LeaseRecord,
   OpenHeuristic,
@@ -13,6 +14,7 @@ import type {
   OperatorLog,
   ServerRecord,
 } from './operator-log.ts';
+import { failedAttemptOf, type FailedAttemptRow } from './failed-attempts.ts';
 import * as sql from './operator-statements.ts';
 import { isWithoutPartition, standingOf, type DecisionRow } from './rows.ts';
 import { REPLY_TIMEOUT_MS, setUpSession } from './session.ts';
@@ -83,6 +85,10 @@ export class PostgresOperatorLog implements OperatorLog {
       holder,
       remainingMs: Number(remaining_ms),
     }));
+  }
+
+  async failedAttempts(): Promise<readonly FailedAttempt[]> {
+    return (await this.#rows<FailedAttemptRow>(sql.FAILED_ATTEMPTS_SQL, [])).map(failedAttemptOf);
   }
 
   async decidedWithPrefix(hex: string, limit: number): Promise<readonly string[]> {

@@ -10,6 +10,8 @@ export interface OnceClient {
   query(text: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>;
   /** For postgres-migrations, which wants a single, connected client. */
   readonly raw: pg.Client;
+  /** The backend that the server named when the session began; a pooler names one of its own making. */
+  readonly backendPid: number | undefined;
   destroy(): void;
   /** Ends the session; does not wait for a server that does not answer. */
   end(): Promise<void>;
@@ -29,6 +31,7 @@ export async function connectOnce(settings: ConnectionSettings): Promise<OnceCli
       (await client.query<Record<string, unknown>>(text, values === undefined ? [] : [...values]))
         .rows,
     raw: client,
+    backendPid: (client as unknown as { processID: number | null }).processID ?? undefined,
     destroy: () => {
       destroyClient(client);
     },

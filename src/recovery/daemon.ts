@@ -17,6 +17,7 @@ import { within } from '../patience.ts';
 import type { Runtime } from '../runtime.ts';
 import type { DaemonStatus } from './daemon-status.ts';
 import type { FailoverCheck } from './failover-check.ts';
+import { FailureNotes } from './failure-notes.ts';
 import { HousekeepingLoop, HOUSEKEEPING_LEASE } from './housekeeping.ts';
 import { Leases, type Lease } from './leases.ts';
 import { ParticipantLoop } from './participant-loop.ts';
@@ -149,7 +150,7 @@ export class Daemon {
   }
 
   #makeLoop(name: string): ParticipantLoop {
-    const { intervalMs, leaseMs, runtime, publish, recoverer, failovers } = this.#options;
+    const { log, intervalMs, leaseMs, runtime, publish, recoverer, failovers } = this.#options;
     const leaseName = PARTICIPANT + name;
     return new ParticipantLoop({
       name,
@@ -170,6 +171,7 @@ export class Daemon {
         // Another daemon may have a way there. Without one, this goes on where it stopped.
         this.#leases.leaveAlone(leaseName, TERMS_LEFT_ALONE * leaseMs);
       },
+      failureNotes: new FailureNotes({ log, participant: name, daemon: this.#options.name }),
       checkError: () => failovers.error(name),
     });
   }

@@ -3,6 +3,7 @@ import { toError } from '../errors.ts';
 import type { Publish } from '../events.ts';
 import type { Runtime } from '../runtime.ts';
 import type { ParticipantStatus, SetAsideBranch } from './daemon-status.ts';
+import type { FailureNotes } from './failure-notes.ts';
 import type { Lease } from './leases.ts';
 import type { ParticipantPassOptions } from './recoverer.ts';
 import type { BranchLeft, ParticipantReport } from './report.ts';
@@ -21,6 +22,8 @@ export interface ParticipantLoopOptions {
   readonly onPass: () => void;
   /** After some passes in a row that did not reach the server. */
   readonly onUnreachable: () => void;
+  /** Tells operators what cannot be done. */
+  readonly failureNotes: Pick<FailureNotes, 'note' | 'forget'>;
   /** Why it is not checked yet what a failover has lost. */
   readonly checkError: () => Error | undefined;
 }
@@ -45,6 +48,8 @@ const PARTICIPANT_BACKOFF_MAX_MS = 30_000;
 const BRANCH_BACKOFF = { firstMs: 500, maxMs: 300_000 };
 /** Passes in a row. */
 const UNREACHABLE_AFTER = 5;
+/** Failures of a participant in a row that an operator is told of. */
+const NOTED_AFTER = 3;
 /** Failures of one branch after which somebody should look at it. */
 const SET_ASIDE_AFTER = 4;
 
@@ -176,13 +181,18 @@ export class ParticipantLoop {
       const isUnreachable = report instanceof Error || report.status !== 'listed';
       if (isUnreachable && this.#failures % UNREACHABLE_AFTER === 0) this.#options.onUnreachable();
       const limits = { firstMs: intervalMs, maxMs: PARTICIPANT_BACKOFF_MAX_MS };
-      return backoffDelayMs(this.#failures, limits, runtime.random);
+      const delayMs = backoffDelayMs(this.#failures, limits, runtime.random);
+      const error = report instanceof Error ? report : report.error;
+      // A pass that ended early on a server that was listed has lost the log: it could not be told.
+      if (isUnreachable && error !== undefined) this.#noteFailures({ error, nextInMs: delayMs });
+      return delayMs;
     }
     this.#failures = 0;
     this.#report = report;
     this.#lastSuccessAt = this.#lastPassAt;
     this.#lastList = { report, readAtMs: this.#lastTickMs, readAt: this.#lastPassAt };
     this.#noteTroubles(report);
+    this.#noteFailures(undefined);
     return this.#delayAfter(report);
   }
 
@@ -225,11 +235,42 @@ export class ParticipantLoop {
     }
   }
 
+  /** @param whole why the participant could not be worked on at all. */
+  #noteFailures(whole: { readonly error: Error; readonly nextInMs: number } | undefined): void {
+    // A moment's silence is not worth a note.
+    if (whole !== undefined && this.#failures < NOTED_AFTER) return;
+    const now = this.#options.runtime.now();
+    const aside = [...this.#troubles.values()].filter(
+      ({ attempts }) => attempts >= SET_ASIDE_AFTER,
+    );
+    this.#options.failureNotes.note([
+      ...(whole === undefined
+        ? []
+        : [
+            {
+              gid: undefined,
+              transactionId: undefined,
+              attempts: this.#failures,
+              error: whole.error.message,
+              nextInMs: whole.nextInMs,
+            },
+          ]),
+      ...aside.map(({ gid, attempts, error, left, notBeforeMs }) => ({
+        gid,
+        transactionId: left.transactionId,
+        attempts,
+        error: error.message,
+        nextInMs: notBeforeMs - now,
+      })),
+    ]);
+  }
+
   /** Another daemon works here: what was seen before says nothing any more. */
   #forget(): void {
     this.#report = undefined;
     this.#lastList = undefined;
     this.#failures = 0;
     this.#troubles.clear();
+    this.#options.failureNotes.forget();
   }
 }

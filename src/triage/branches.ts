@@ -96,6 +96,7 @@ function preparedView(
     observation,
     row: row?.row,
     why: row?.why,
+    attempt: undefined,
   };
 }
 
@@ -128,6 +129,7 @@ function missingView(recorded: RecordedBranch, sibling: Gid | undefined, fates: 
     observation: undefined,
     row: undefined,
     why: undefined,
+    attempt: undefined,
   };
 }
 

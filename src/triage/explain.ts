@@ -1,4 +1,5 @@
 /** Everything about one transaction, in plain words: the verdict, why, what follows, and the one safe command. */
+import { attemptInWords } from './attempts.ts';
 import type { Found } from './find.ts';
 import type { HeldLock, Inspector, TouchedRows } from './inspector.ts';
 import type { BranchView, ForeignView, Survey, TransactionView } from './model.ts';
@@ -162,20 +163,46 @@ function hazardInWords(prepared: readonly BranchView[], locks: string): string {
 }
 
 function recoveryOf(
-  { verdict }: TransactionView,
+  { verdict, branches }: TransactionView,
   prepared: readonly BranchView[],
   { participants }: Survey,
 ): string {
+  const unseen = branches.filter(({ state }) => state === 'unknown');
+  const away = awayInWords(unseen, participants);
+  if (prepared.length === 0 && away.length > 0) return sentences(away);
   if (prepared.length === 0) return 'There is nothing left for recovery to do.';
   if (verdict === 'hazard') return 'Recovery leaves it alone, and reports it.';
   const names = [...new Set(prepared.map(({ participant }) => participant))];
   const words = names.map((name) => {
     const daemon = participants.find((one) => one.name === name)?.daemon;
+    const failed = prepared.find(({ participant, attempt }) => participant === name && attempt);
+    const what = failed?.attempt && attemptInWords(failed.attempt);
+    if (what !== undefined) {
+      const who = daemon ?? `${failed?.attempt?.daemon ?? '?'}, which is gone,`;
+      return `the daemon of ${who} cannot finish it on ${name}: ${what}`;
+    }
     return daemon === undefined
       ? `no daemon works on ${name}: it stays in doubt until one does, or you act`
       : `the daemon of ${daemon} looks at ${name} every few seconds and finishes it by itself`;
   });
-  return `${sentence(words.join('; '))}.`;
+  return sentences([...words, ...away]);
+}
+
+/** Branches on participants that cannot be seen now, and what the daemon has met there. */
+function awayInWords(
+  unseen: readonly BranchView[],
+  participants: Survey['participants'],
+): string[] {
+  const names = [...new Set(unseen.map(({ participant }) => participant))];
+  return names.flatMap((name) => {
+    const attempt = participants.find((one) => one.name === name)?.attempt;
+    if (attempt === undefined) return [];
+    return [`the daemon of ${attempt.daemon} cannot work on ${name}: ${attemptInWords(attempt)}`];
+  });
+}
+
+function sentences(parts: readonly string[]): string {
+  return `${sentence(parts.join('; '))}.`;
 }
 
 function adviseForeign(foreign: ForeignView | undefined): Advice {

@@ -18,6 +18,12 @@ export async function find(
   id: string,
   take: (about: string | undefined) => Promise<Survey>,
 ): Promise<Found> {
+  if (id.trim() === '') {
+    throw new MisuseError(
+      'PGXA_INVALID_ARGUMENT',
+      'expected a transaction id, a gid, or the beginning of one; got an empty text ("pgxa list" shows them)',
+    );
+  }
   const survey = await take(hexPrefixOf(id));
   const transactions = survey.transactions.filter((one) => fits(one, id));
   const exact = survey.foreign.filter(({ gid }) => gid === id);
@@ -33,13 +39,20 @@ export async function find(
     const missing = survey.complete ? '' : ` on what could be looked at (${missingOf(survey)})`;
     throw new MisuseError(
       'PGXA_INVALID_ARGUMENT',
-      `nothing is called ${shown}${missing}: it is neither in doubt nor decided in this log`,
+      `nothing is called ${shown}${missing}: it is neither in doubt nor decided in this log. ${hintOn(id)}`,
     );
   }
   throw new MisuseError(
     'PGXA_INVALID_ARGUMENT',
     `${shown} fits ${names.length}: ${names.slice(0, 10).join(', ')}${names.length > 10 ? ' …' : ''}`,
   );
+}
+
+function hintOn(id: string): string {
+  if (/^[0-9a-f]{1,3}$/i.test(id)) {
+    return `Of a transaction id at least ${DIGITS_MIN} digits are needed`;
+  }
+  return '"pgxa list" shows what is in doubt, "pgxa history" what was decided';
 }
 
 /** Fewer digits than these fit transactions of many minutes. */
@@ -58,11 +71,17 @@ function fits({ transactionId, branches }: TransactionView, id: string): boolean
   return id !== '' && branches.some(({ gid }) => gid !== '' && gid.startsWith(id));
 }
 
-function missingOf({ participants, log }: Survey): string {
-  const silent = participants.filter(({ status }) => status !== 'listed').map(({ name }) => name);
-  return [...silent, ...(log.status === 'reachable' ? [] : ['the decision log'])]
-    .map((name) => `${name} does not answer`)
-    .join(', ');
+const STATUS_WORDS: Readonly<Record<string, string>> = {
+  standby: 'a standby, which lists nothing',
+  'other-server': 'another server than the registered one',
+};
+
+function missingOf({ participants, log: { status } }: Survey): string {
+  const silent = participants
+    .filter((one) => one.status !== 'listed')
+    .map((one) => `${one.name} is ${STATUS_WORDS[one.status] ?? one.status}`);
+  const log = status === 'reachable' ? [] : ['the decision log does not answer'];
+  return [...silent, ...log].join(', ');
 }
 
 /** A name may hold what a terminal acts on: such an error is printed. */

@@ -1,5 +1,5 @@
 /** What triage shows: of all participants and the log, at one moment. Plain data, as `-o json` prints it. */
-import type { OpenHeuristic } from '../decision-log/operator-log.ts';
+import type { FailedAttempt, OpenHeuristic } from '../decision-log/operator-log.ts';
 import type { Observation } from '../recovery/decision-table.ts';
 import type { DecidedBy, Decision, ServerIdentity } from '../states.ts';
 import type { BlockedSession } from './blocking.ts';
@@ -51,7 +51,12 @@ export interface BranchView {
   readonly observation: Observation | undefined;
   readonly row: string | undefined;
   readonly why: string | undefined;
+  /** Why recovery has not finished it yet, and when it tries again; undefined while nothing has failed repeatedly. */
+  readonly attempt: LastAttempt | undefined;
 }
+
+/** Of recovery. */
+export type LastAttempt = Omit<FailedAttempt, 'participant' | 'gid' | 'transactionId'>;
 
 export interface CoordinatorView {
   readonly epoch: string;
@@ -107,6 +112,8 @@ export interface ParticipantView {
   readonly inspectionError: string | undefined;
   /** The daemon that works on it. */
   readonly daemon: string | undefined;
+  /** Why a daemon could not work on it at all, when it tried last. */
+  readonly attempt: LastAttempt | undefined;
 }
 
 export interface Survey {

@@ -8,6 +8,7 @@
 import type { DecisionLog, EpochStatus, StandingDecision } from '../decision-log/decision-log.ts';
 import type {
   CoordinatorRecord,
+  FailedAttempt,
   LeaseRecord,
   OpenHeuristic,
   OperatorLog,
@@ -15,6 +16,7 @@ import type {
 import { ConfigError, toError } from '../errors.ts';
 import { parseGid } from '../participant/gid.ts';
 import type { InDoubtListing, Participant, PreparedBranch } from '../participant/participant.ts';
+import { attemptAt, withAttempts } from './attempts.ts';
 import { branchesOf, fatesOfMissing, type PreparedHere } from './branches.ts';
 import { foreignOriginOf } from './foreign.ts';
 import { within } from '../patience.ts';
@@ -43,13 +45,14 @@ interface Look {
   readonly name: string;
   readonly listing: InDoubtListing | undefined;
   readonly burden: ServerBurden | undefined;
-  readonly view: Omit<ParticipantView, 'daemon'>;
+  readonly view: Omit<ParticipantView, 'daemon' | 'attempt'>;
 }
 
 interface FromLog {
   readonly installation: string;
   readonly heuristics: readonly OpenHeuristic[];
   readonly leases: readonly LeaseRecord[];
+  readonly failedAttempts: readonly FailedAttempt[];
   /** Of the transactions in question. */
   readonly ids: readonly string[];
   readonly standing: ReadonlyMap<string, StandingDecision>;
@@ -96,8 +99,9 @@ export async function takeSurvey(options: SurveyOptions, about?: string): Promis
     participants: looks.map(({ view }) => ({
       ...view,
       daemon: holderOf(fromLog?.leases ?? [], view.name),
+      attempt: attemptAt(fromLog?.failedAttempts ?? [], view.name, undefined),
     })),
-    transactions,
+    transactions: withAttempts(transactions, fromLog?.failedAttempts ?? []),
     foreign: looks.flatMap((look) => foreignOf(look, fromLog?.installation)),
   };
 }
@@ -211,14 +215,16 @@ async function askLog(
 ): Promise<FromLog> {
   const ours = listed.filter(({ gid }) => gid.installation === log.installation);
   const epochIds = [...new Set(ours.map(({ gid }) => gid.epoch))];
-  const [open, leases, decided, epochs, coordinators, horizonMs] = await Promise.all([
-    operatorLog.heuristics([]),
-    operatorLog.leases(),
-    about === undefined ? [] : operatorLog.decidedWithPrefix(about, DECIDED_MAX),
-    log.epochsOf(epochIds),
-    operatorLog.coordinators({ epochs: epochIds, includeRetired: true }),
-    log.forgottenBefore(),
-  ]);
+  const [open, leases, failedAttempts, decided, epochs, coordinators, horizonMs] =
+    await Promise.all([
+      operatorLog.heuristics([]),
+      operatorLog.leases(),
+      operatorLog.failedAttempts(),
+      about === undefined ? [] : operatorLog.decidedWithPrefix(about, DECIDED_MAX),
+      log.epochsOf(epochIds),
+      operatorLog.coordinators({ epochs: epochIds, includeRetired: true }),
+      log.forgottenBefore(),
+    ]);
   const ids = [
     ...new Set([
       ...ours.map(({ gid }) => gid.transactionId),
@@ -234,6 +240,7 @@ async function askLog(
     installation: log.installation,
     heuristics,
     leases,
+    failedAttempts,
     ids,
     standing,
     epochs,

@@ -8,6 +8,9 @@ import type {
 import type { RecoveryReport } from '../recovery/report.ts';
 import { assess } from './assess.ts';
 import { coordinatorsOf, type CoordinatorState } from './coordinators.ts';
+import { examine } from './doctor.ts';
+import type { Diagnosis } from './doctor-model.ts';
+import type { DoctorOptions } from './doctor-reading.ts';
 import { explain, type Explanation } from './explain.ts';
 import { force, type ForceRequest, type ForceResult } from './force.ts';
 import { find, type Found } from './find.ts';
@@ -22,7 +25,7 @@ import {
 } from './resolve.ts';
 import { takeSurvey } from './survey.ts';
 
-export interface TriageOptions extends ResolveOptions {
+export interface TriageOptions extends ResolveOptions, DoctorOptions {
   readonly close: () => Promise<void>;
 }
 
@@ -39,6 +42,11 @@ export class Triage implements AsyncDisposable {
   /** Everything in doubt, on all participants at once. Never rejects: what does not answer is in it. */
   survey(): Promise<Survey> {
     return takeSurvey(this.#options);
+  }
+
+  /** Whether everything really works: the log, participants, daemons, coordinators. Never rejects. */
+  examine(): Promise<Diagnosis> {
+    return examine(this.#options);
   }
 
   /** The transaction or foreign branch that is meant by an id, a gid, or a prefix of one. */

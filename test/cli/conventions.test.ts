@@ -23,6 +23,7 @@ const VERBS = [
   ['recover'],
   ['coordinators'],
   ['history'],
+  ['doctor'],
 ];
 
 describe('every verb', () => {

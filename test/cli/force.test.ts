@@ -2,9 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
+import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import type { Survey } from '../../src/index.ts';
+import type { ForceResult, Survey } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant, rollbackAll } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
@@ -240,6 +241,42 @@ describe('pgxa force', () => {
     expect(end).toMatchObject({ code: 0 });
     expect(await bank.markers()).toEqual({ orders: 1, billing: 1 });
     expect(await heuristics()).toEqual([]);
+  });
+
+  it('of a day that the log has forgotten: refused, then the branches alone with --override, and no decision', async () => {
+    const id = uuidv7({ msecs: Date.now() - 9 * 86_400_000 });
+    await bank.plant({ coordinator: 'retired', id });
+    await bank.log.query(`update pgxa.horizon set forgotten_before = now() - interval '8 days'`);
+    const resolved = await bank.pgxa('resolve', id, '--yes');
+    expect(resolved).toMatchObject({ code: 3 });
+    for (const way of ['commit', 'rollback']) {
+      const end = await bank.pgxa('force', way, id, ...CONFIRMED);
+      expect(end).toMatchObject({ code: 4, stdout: '' });
+      expect(end.stderr).toMatch(/older than the memory of the log: it may have been decided/);
+      expect(end.stderr).toMatch(/--override with a reason, as the last resort/);
+    }
+    expect(await bank.inDoubt()).toHaveLength(2);
+    const { code, data } = await bank.json<ForceResult>(
+      'force',
+      'rollback',
+      id,
+      ...CONFIRMED,
+      '--override',
+    );
+    expect(code).toBe(0);
+    expect(data).toMatchObject({
+      kind: 'branches',
+      branches: [{ result: 'forced' }, { result: 'forced' }],
+    });
+    expect(await bank.inDoubt()).toEqual([]);
+    expect(await bank.markers()).toEqual({ orders: 0, billing: 0 });
+    // The register is shut for that day, and nothing is known that it could be against.
+    expect(await bank.decisionOf(id)).toBeUndefined();
+    expect(await heuristics()).toEqual([]);
+    expect(await audit()).toMatchObject([
+      { action: 'force rollback begins', before: { override: true } },
+      { action: 'force rollback ended', after: { kind: 'branches' } },
+    ]);
   });
 
   it('what the log decided anyway is not forced: it is carried out', async () => {

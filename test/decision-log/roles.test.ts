@@ -190,6 +190,16 @@ describe('roles', () => {
         timeline: '00000001',
       };
       await daemonLog.noteListings([noted]);
+      const failure = { gid: 'g', transactionId: newId(), attempts: 4, error: 'e', nextInMs: 1 };
+      await daemonLog.noteFailures(name, name, [failure]);
+      await daemonLog.noteFailures(name, name, [{ ...failure, attempts: 5 }]);
+      expect(
+        await server.query(log, 'select attempts from pgxa.failed_attempt where daemon = $1', [
+          name,
+        ]),
+      ).toEqual([{ attempts: 5 }]);
+      await daemonLog.noteFailures(name, name, []);
+      expect(await server.query(log, 'select 1 from pgxa.failed_attempt')).toEqual([]);
       const server2 = { ...somewhere, systemIdentifier: '2' };
       expect(await daemonLog.listedTimeline(name, server2)).toMatchObject({ timeline: '00000001' });
       expect(
@@ -216,6 +226,8 @@ describe('roles', () => {
     ['pgxa_monitor', 'select pgxa.make_partition(now())'],
     ['pgxa_application', `update pgxa.participant set listed_at = now()`],
     ['pgxa_application', `update pgxa.lease set holder = 'me'`],
+    ['pgxa_application', `delete from pgxa.failed_attempt`],
+    ['pgxa_operator', `update pgxa.failed_attempt set error = ''`],
     ['pgxa_application', `update pgxa.horizon set forgotten_before = now()`],
     ['pgxa_recovery', `update pgxa.horizon set forgotten_before = now()`],
     ['pgxa_recovery', 'update pgxa.participant set retired_at = now()'],
