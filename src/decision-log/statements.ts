@@ -91,19 +91,25 @@ export const EPOCHS_SQL = `
 
 /**
  * Retires an epoch that is over by the log's clock, or whose session is gone. FOR UPDATE waits for
- * its decisions in flight (they hold FOR KEY SHARE). The session counts as gone only after
- * $3 milliseconds without a heartbeat, so that a coordinator may lose and renew its connection.
+ * its decisions in flight (they hold FOR KEY SHARE), and for others who retire it: only behind the row's lock is
+ * the session's lock tried, so that two of them do not take each other for the session. The session counts as gone
+ * only after $3 milliseconds without a heartbeat, so that a coordinator may lose and renew its connection.
  */
 export const RETIRE_SQL = `
   with candidate as materialized (
-    select epoch from pgxa.coordinator
+    select epoch, guarded,
+           heartbeat_at < clock_timestamp() - greatest($2, heartbeat_limit_ms) * interval '1 millisecond'
+             as out_of_time
+      from pgxa.coordinator
      where epoch = $1 and retired_at is null
-       and (heartbeat_at < clock_timestamp() - greatest($2, heartbeat_limit_ms) * interval '1 millisecond'
-            or (guarded and heartbeat_at < clock_timestamp() - $3 * interval '1 millisecond'
-                and pg_try_advisory_xact_lock(${EPOCH_LOCK('$1')})))
+       and heartbeat_at < clock_timestamp() - least($2, $3) * interval '1 millisecond'
        for update)
   update pgxa.coordinator c set retired_at = clock_timestamp(), retired_by = 'recovery'
-    from candidate where c.epoch = candidate.epoch`;
+    from candidate
+   where c.epoch = candidate.epoch
+     and case when candidate.out_of_time then true
+              when candidate.guarded then pg_try_advisory_xact_lock(${EPOCH_LOCK('$1')})
+              else false end`;
 
 export const IS_RETIRED_SQL = `
   select retired_at is not null as retired from pgxa.coordinator where epoch = $1`;

@@ -201,6 +201,7 @@ async function readRecords(client: OnceClient): Promise<LogRecords> {
       ageMs: Number(row.age_ms),
       retired: false,
       heartbeatAgeMs: Number(row.heartbeat_age_ms),
+      heartbeatLimitMs: row.heartbeat_limit_ms,
       heartbeat: row.heartbeat,
       sessionGone: row.session_gone,
     })),
@@ -227,6 +228,7 @@ interface EpochRow {
   readonly guarded: boolean;
   readonly age_ms: string;
   readonly heartbeat_age_ms: string;
+  readonly heartbeat_limit_ms: number;
   readonly heartbeat: string;
   readonly session_gone: boolean;
 }

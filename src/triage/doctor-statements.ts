@@ -96,6 +96,7 @@ export const LIVE_EPOCHS_SQL = `
   select c.epoch, c.name as coordinator, c.host, c.pid, c.version, c.guarded,
          extract(epoch from clock_timestamp() - c.started_at) * 1000 as age_ms,
          extract(epoch from clock_timestamp() - c.heartbeat_at) * 1000 as heartbeat_age_ms,
+         c.heartbeat_limit_ms,
          extract(epoch from c.heartbeat_at)::text as heartbeat,
          c.guarded and not exists (
            select from pg_locks l

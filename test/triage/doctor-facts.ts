@@ -77,6 +77,7 @@ export function coordinator(more: Partial<CoordinatorFacts> = {}): CoordinatorFa
     ageMs: 60_000,
     retired: false,
     heartbeatAgeMs: 100,
+    heartbeatLimitMs: 0,
     heartbeat: '1',
     sessionGone: false,
     ...more,
