@@ -4,6 +4,7 @@ import { toError } from '../errors.ts';
 import { within } from '../patience.ts';
 import { DedicatedConnection } from '../postgres/dedicated-connection.ts';
 import type { ConnectionSettings } from '../postgres/pool.ts';
+import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
 import type { Runtime } from '../runtime.ts';
 import type { ServerIdentity } from '../states.ts';
 import type {
@@ -81,6 +82,7 @@ export class PostgresDaemonLog implements DaemonLog {
     this.#listener = new DedicatedConnection({
       ...connection,
       onConnect: async (run) => {
+        await run({ text: SAFE_PATH_SQL });
         await run({ text: 'listen pgxa_recovery' });
       },
       onNotification: (_, payload) => {

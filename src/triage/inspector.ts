@@ -1,6 +1,7 @@
 import type { ConnectionConfig } from '../config.ts';
 import { sqlstateOf } from '../participant/sqlstate.ts';
 import { ConnectionGroup } from '../postgres/dedicated-connection.ts';
+import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
 import type { ServerIdentity } from '../states.ts';
 import {
   blockedByGid,
@@ -73,6 +74,7 @@ export class Inspector {
       connectTimeoutMs,
       commandTimeoutMs,
       onConnect: async (run) => {
+        await run({ text: SAFE_PATH_SQL });
         await run({ text: `select set_config('default_transaction_read_only', 'on', false)` });
       },
     });
@@ -146,7 +148,10 @@ export class Inspector {
   async #rowsOf({ relation, xid, keys }: WrittenRelation): Promise<TouchedRows> {
     const [, look] = await this.#connections.runAdjacent<{ row: string }>([
       { text: `select set_config('statement_timeout', '${ROWS_TIMEOUT_MS}', false)` },
-      { text: sql.touchedRowsSql(relation, keys, ROWS_SHOWN + 1), values: [xid] },
+      {
+        text: sql.touchedRowsSql(relation, keys, ROWS_SHOWN + 1),
+        values: [xid, ...keys.map(({ name }) => name)],
+      },
       { text: `select set_config('statement_timeout', '0', false)` },
     ]);
     if (look?.status !== 'fulfilled') {
@@ -180,8 +185,8 @@ interface WrittenRelation {
   /** Quoted, with its schema where that is needed. */
   readonly relation: string;
   readonly xid: string;
-  /** Quoted names of the columns of the primary key. */
-  readonly keys: readonly string[];
+  /** The columns of the primary key. */
+  readonly keys: readonly sql.KeyColumn[];
 }
 
 interface SessionRow {
