@@ -133,8 +133,9 @@ const WORDS = {
 function codeOf(result: ForceResult): ExitCode {
   if (result.kind === 'lost') return EXIT.refused;
   if (result.kind === 'decided') {
-    const { left, failed } = result.resolution;
-    return left.length + failed.length > 0 ? EXIT.failed : EXIT.fine;
+    const { left, failed, heuristics } = result.resolution;
+    if (left.length + failed.length > 0) return EXIT.failed;
+    return heuristics.length > 0 ? EXIT.inDoubt : EXIT.fine;
   }
   if (result.branches.some((one) => one.result === 'pending')) return EXIT.failed;
   return result.branches.some((one) => one.result === 'lost') ? EXIT.refused : EXIT.fine;

@@ -15,6 +15,7 @@ import type { Survey, TransactionView } from './model.ts';
 import {
   isActive,
   planOf,
+  recordContradictions,
   recoverAll,
   resolve,
   type Resolution,
@@ -57,6 +58,16 @@ export class Triage implements AsyncDisposable {
    */
   resolve(transactions: readonly TransactionView[]): Promise<Resolution> {
     return resolve(this.#options, transactions);
+  }
+
+  /**
+   * Keeps what was seen to have ended against a commit decision until somebody acknowledges it. Returns what is
+   * new. `resolve` does it too.
+   */
+  recordContradictions(
+    transactions: readonly TransactionView[],
+  ): Promise<Resolution['heuristics']> {
+    return recordContradictions(this.#options, transactions);
   }
 
   /** One pass over all participants, as the daemon makes it. Rejects when the log does not answer. */
