@@ -76,11 +76,15 @@ create table pgxa.participant (
   -- retention has to know before it forgets.
   listed_at timestamptz,
   oldest_in_doubt uuid,
-  -- Up to which it was checked what a failover or a restore has lost.
+  -- Up to which it was checked what a failover or a restore has lost, and when that was true last: the check of the
+  -- next timeline looks back that far, however long it takes.
   listed_timeline text,
+  listed_timeline_at timestamptz,
   -- An operator's word that nobody will ever ask for a decision because of this server.
   retired_at timestamptz,
-  primary key (name, system_identifier, database_oid)
+  primary key (name, system_identifier, database_oid),
+  constraint participant_timeline_is_whole
+    check ((listed_timeline is null) = (listed_timeline_at is null))
 );
 
 -- Which daemon works on a participant. Says who acts, never whether it is safe.

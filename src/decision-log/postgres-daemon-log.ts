@@ -10,6 +10,7 @@ import type { ServerIdentity } from '../states.ts';
 import type {
   DaemonLog,
   DecidedBranch,
+  DecidedPage,
   Housekeeping,
   LeaseRequest,
   LeaseState,
@@ -43,10 +44,6 @@ interface LeaseRow {
   readonly ours: boolean;
   readonly term: string;
   readonly remaining_ms: string;
-}
-
-interface DecidedRow extends Omit<DecidedBranch, 'transactionId'> {
-  readonly transaction_id: string;
 }
 
 export class PostgresDaemonLog implements DaemonLog {
@@ -151,12 +148,15 @@ export class PostgresDaemonLog implements DaemonLog {
     readonly server: ServerIdentity;
     readonly before: string | undefined;
     readonly withinMs: number;
-  }): Promise<readonly DecidedBranch[]> {
-    const { rows } = await this.#checks.run<DecidedRow>({
+  }): Promise<DecidedPage> {
+    const { rows } = await this.#checks.run<{
+      reached: string | null;
+      branches: readonly DecidedBranch[];
+    }>({
       text: sql.DECIDED_ELSEWHERE_SQL,
       values: [before ?? null, server.systemIdentifier, server.timeline, participant, withinMs],
     });
-    return rows.map(({ transaction_id, ...row }) => ({ ...row, transactionId: transaction_id }));
+    return { branches: rows[0]?.branches ?? [], reached: rows[0]?.reached ?? undefined };
   }
 
   async noteListings(notes: readonly ListingNote[]): Promise<void> {
