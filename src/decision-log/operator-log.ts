@@ -42,6 +42,8 @@ export interface ServerRecord {
   readonly timeline: string;
   /** When recovery has read its list last. */
   readonly listedAt: Date | undefined;
+  /** An operator has said that it is gone for good, and nobody has seen it since. */
+  readonly retired: boolean;
 }
 
 /** Which daemon works on a participant. */

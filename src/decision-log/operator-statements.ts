@@ -14,7 +14,9 @@ export const HEURISTICS_SQL = `
    order by found_at, gid, kind limit 10000`;
 
 export const SERVERS_SQL = `
-  select distinct on (name) name, system_identifier, database_oid, database_name, timeline, listed_at
+  select distinct on (name) name, system_identifier, database_oid, database_name, timeline, listed_at,
+         retired_at is not null
+           and retired_at > greatest(last_seen_at, coalesce(listed_at, '-infinity')) as retired
     from pgxa.participant order by name, last_seen_at desc`;
 
 export const ALL_LEASES_SQL = `

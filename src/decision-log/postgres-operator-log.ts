@@ -70,6 +70,7 @@ export class PostgresOperatorLog implements OperatorLog {
       databaseName: row.database_name,
       timeline: row.timeline,
       listedAt: row.listed_at ?? undefined,
+      retired: row.retired,
     }));
   }
 
@@ -236,6 +237,7 @@ interface ServerRow {
   readonly database_name: string;
   readonly timeline: string;
   readonly listed_at: Date | null;
+  readonly retired: boolean;
 }
 
 interface HistoryRow extends DecisionRow {

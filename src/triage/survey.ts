@@ -50,6 +50,8 @@ interface FromLog {
   readonly installation: string;
   readonly heuristics: readonly OpenHeuristic[];
   readonly leases: readonly LeaseRecord[];
+  /** Names of the participants that programs and daemons have registered, without those that are gone for good. */
+  readonly registered: readonly string[];
   /** Of the transactions in question. */
   readonly ids: readonly string[];
   readonly standing: ReadonlyMap<string, StandingDecision>;
@@ -88,18 +90,37 @@ export async function takeSurvey(options: SurveyOptions, about?: string): Promis
   const isOurs = ({ gid }: PreparedHere): boolean =>
     fromLog === undefined || gid.installation === fromLog.installation;
   const transactions = await judgeAll(options, looks, listed.filter(isOurs), fromLog);
+  const views = [...looks.map(({ view }) => view), ...notConfigured(options, fromLog)];
   return {
     takenAt,
     installation: fromLog?.installation,
     log: { status: fromLog === undefined ? 'unreachable' : 'reachable', error: logError },
-    complete: fromLog !== undefined && looks.every(({ view }) => view.status === 'listed'),
-    participants: looks.map(({ view }) => ({
+    complete: fromLog !== undefined && views.every(({ status }) => status === 'listed'),
+    participants: views.map((view) => ({
       ...view,
       daemon: holderOf(fromLog?.leases ?? [], view.name),
     })),
     transactions,
     foreign: looks.flatMap((look) => foreignOf(look, fromLog?.installation)),
   };
+}
+
+/** A survey that does not look at them must not look whole: they may hold anything. */
+function notConfigured(
+  { participants }: SurveyOptions,
+  fromLog: FromLog | undefined,
+): Look['view'][] {
+  const names = (fromLog?.registered ?? []).filter((name) => !participants.has(name));
+  return names.map((name) => ({
+    name,
+    status: 'not configured',
+    error:
+      'the decision log knows it, and the configuration does not: name it there, or, if it is gone for good, ' +
+      'set retired_at of its row in pgxa.participant',
+    server: undefined,
+    slots: undefined,
+    inspectionError: undefined,
+  }));
 }
 
 type InTime = <T>(work: () => Promise<T>) => Promise<T>;
@@ -211,9 +232,10 @@ async function askLog(
 ): Promise<FromLog> {
   const ours = listed.filter(({ gid }) => gid.installation === log.installation);
   const epochIds = [...new Set(ours.map(({ gid }) => gid.epoch))];
-  const [open, leases, decided, epochs, coordinators, horizonMs] = await Promise.all([
+  const [open, leases, servers, decided, epochs, coordinators, horizonMs] = await Promise.all([
     operatorLog.heuristics([]),
     operatorLog.leases(),
+    operatorLog.servers(),
     about === undefined ? [] : operatorLog.decidedWithPrefix(about, DECIDED_MAX),
     log.epochsOf(epochIds),
     operatorLog.coordinators({ epochs: epochIds, includeRetired: true }),
@@ -234,6 +256,7 @@ async function askLog(
     installation: log.installation,
     heuristics,
     leases,
+    registered: servers.filter(({ retired }) => !retired).map(({ participant }) => participant),
     ids,
     standing,
     epochs,
