@@ -47,7 +47,8 @@ export function assess({ survey, transaction, foreign }: Found, wanted: Decision
   }
   if (coordinator?.state === 'live') {
     objections.push(
-      `its coordinator (${coordinator.name ?? coordinator.epoch}) is alive and may be about to decide`,
+      `its coordinator (${coordinator.name ?? coordinator.epoch}) is alive and may be about to decide` +
+        (wanted === 'commit' ? ': it will be retired, and everything it has in flight aborts' : ''),
     );
   }
   const rows = prepared.map(({ row }) => row);

@@ -4,8 +4,8 @@
  * against a coordinator or against recovery is told so and has changed nothing.
  *
  *   undecided, roll back   the tombstone, as recovery writes it
- *   undecided, commit      retire the epoch, wait until its coordinator cannot roll back by itself any more,
- *                          prove the branches, then write commit with their evidence
+ *   undecided, commit      prove the branches; retire the epoch, wait until its coordinator cannot roll back by
+ *                          itself any more, prove them again, then write commit with their evidence
  *   decided otherwise      the branches alone, one by one; each that obeys is recorded as heuristic
  *   forgotten              the branches alone; the register is shut for their day
  */
@@ -108,6 +108,9 @@ async function decideCommit(
 ): Promise<ForceResult> {
   const { transactionId } = transaction;
   const epoch = epochOf(transaction);
+  // What cannot be committed must not cost a coordinator its epoch.
+  const before = await proveBranches(options, transaction);
+  if (typeof before === 'string') return lost(before);
   const isKnown = (await log.epochsOf([epoch])).has(epoch);
   // Without the override only an epoch whose time has run out is retired, by the rule of recovery.
   if (isKnown && !override && !(await log.retire(epoch, options.heartbeatLimitMs))) {
