@@ -116,7 +116,7 @@ export class Pass {
     await Promise.all(
       undecided.map(async (branch) => {
         const epoch = statuses.get(branch.gid.epoch);
-        const facts = { epoch, horizonMs, heartbeatLimitMs, local };
+        const facts = { epoch, horizonMs, nowMs: Date.now(), heartbeatLimitMs, local };
         const row = decide(observeUndecided(branch.gid, facts));
         if (row.action === 'win-abort') toWin.push(branch);
         else if (row.action !== 'retire') this.#leave(branch, row);

@@ -63,6 +63,14 @@ export function assess({ survey, transaction, foreign }: Found, wanted: Decision
     );
     return { way: 'branches', objections, notes: [] };
   }
+  if (rows.includes('K')) {
+    objections.push(
+      `by its id it begins at ${transaction.beganAt.toISOString()}: the log can hold no decision about it, so its ` +
+        'branches are ended one by one. Was the clock of the machine that began it wrong? Its program was told ' +
+        'that it is rolled back, unless it has died',
+    );
+    return { way: 'branches', objections, notes: [] };
+  }
   return { way: 'decide', objections, notes: notesOn(prepared, wanted) };
 }
 

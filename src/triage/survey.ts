@@ -283,6 +283,7 @@ async function judgeAll(
     const facts = {
       epoch,
       horizonMs: fromLog?.horizonMs ?? Number.NEGATIVE_INFINITY,
+      nowMs: Date.now(),
       heartbeatLimitMs,
       local: NOT_A_COORDINATOR,
     };

@@ -55,4 +55,24 @@ describe('force', () => {
       await bank.log.query('select retired_at from pgxa.coordinator where epoch = $1', [epoch]),
     ).toEqual([{ retired_at: null }]);
   });
+
+  it('an id that is more than a year ahead: a hazard that says so, and force ends its branches', async () => {
+    // The clock of the machine was wrong: the log makes no place for such a day, so nobody can decide it.
+    const id = uuidv7({ msecs: Date.now() + 400 * 86_400_000 });
+    await bank.plant({ coordinator: 'retired', id });
+    const report = await triage.recover();
+    expect(report.participants['orders']?.left).toMatchObject([{ row: 'K' }]);
+    const { transaction } = await triage.find(id);
+    expect(transaction).toMatchObject({
+      verdict: 'hazard',
+      reason: expect.stringMatching(/begins more than a year from now/) as string,
+    });
+    const { assessment, result } = await force(id, 'abort');
+    expect(assessment).toMatchObject({
+      way: 'branches',
+      objections: [expect.stringMatching(/the log can hold no decision/) as string],
+    });
+    expect(result).toMatchObject({ branches: [{ result: 'forced' }, { result: 'forced' }] });
+    expect(await bank.inDoubt()).toEqual([]);
+  });
 });
