@@ -71,6 +71,10 @@ export const RETIRED_FOR_SQL = `
   select extract(epoch from clock_timestamp() - retired_at) * 1000 as retired_for_ms
     from pgxa.coordinator where epoch = $1`;
 
+const OPERATOR_LOCK = `hashtextextended('pgxa operator ' || $1, 0)`;
+export const LOCK_OPERATOR_SQL = `select pg_try_advisory_lock(${OPERATOR_LOCK}) as locked`;
+export const UNLOCK_OPERATOR_SQL = `select pg_advisory_unlock(${OPERATOR_LOCK})`;
+
 export const NOTE_SQL = `
   insert into pgxa.audit (actor, action, transaction_id, epoch, reason, before, after)
   values ($1, $2, $3, $4, $5, $6, $7)`;
@@ -80,6 +84,7 @@ export const ACKNOWLEDGE_SQL = `
          update pgxa.heuristic
             set acknowledged_at = clock_timestamp(), acknowledged_by = $2, acknowledged_reason = $3
           where transaction_id = $1 and acknowledged_at is null
+            and (gid, kind) in (select * from unnest($4::text[], $5::text[]))
          returning gid, kind, transaction_id::text as transaction_id, participant, decision, evidence,
                    found_by, found_at, acknowledged_at, acknowledged_by, acknowledged_reason),
        noted as (

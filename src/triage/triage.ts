@@ -102,12 +102,13 @@ export class Triage implements AsyncDisposable {
   }
 
   /**
-   * Acknowledges the heuristic outcomes of a transaction: somebody has looked, and they are no alarm any
-   * more. Returns those that were open until now.
+   * Acknowledges the heuristic outcomes of a transaction that were shown: somebody has looked, and they are no
+   * alarm any more. Returns those that were open until now; what was recorded since it was shown stays open.
    */
-  async forget(transactionId: string, reason: string): Promise<readonly OpenHeuristic[]> {
+  async forget(shown: TransactionView, reason: string): Promise<readonly OpenHeuristic[]> {
     const { operatorLog } = await this.#options.openLog();
-    return operatorLog.acknowledge(transactionId, this.#options.actor, reason);
+    const { transactionId, heuristics } = shown;
+    return operatorLog.acknowledge(transactionId, heuristics, this.#options.actor, reason);
   }
 
   /** Ends all connections. Never rejects. */

@@ -75,4 +75,72 @@ describe('force', () => {
     expect(result).toMatchObject({ branches: [{ result: 'forced' }, { result: 'forced' }] });
     expect(await bank.inDoubt()).toEqual([]);
   });
+
+  it('the log fails between the effect and the record: every branch is told, and what is missing', async () => {
+    const { id } = await bank.plant({ coordinator: 'retired', decision: 'commit' });
+    const { result } = await force(id, 'abort', async () => {
+      await bank.log.query(
+        `create function pgxa.full() returns trigger language plpgsql as
+           $$ begin raise exception 'disk full' using errcode = '53100'; end $$;
+         create trigger full_disk before insert on pgxa.heuristic execute function pgxa.full();
+         create trigger full_disk before insert on pgxa.audit for each row
+           when (new.action like '%ended') execute function pgxa.full()`,
+      );
+    });
+    expect(result).toMatchObject({
+      kind: 'branches',
+      branches: [
+        {
+          participant: 'orders',
+          result: 'forced',
+          detail: expect.stringMatching(NOT_KEPT) as string,
+        },
+        {
+          participant: 'billing',
+          result: 'forced',
+          detail: expect.stringMatching(NOT_KEPT) as string,
+        },
+      ],
+      unaudited: 'disk full',
+    });
+    expect(await bank.markers()).toEqual({ orders: 0, billing: 0 });
+  });
+
+  it('the log fails for a moment: the record is made after it', async () => {
+    const { id } = await bank.plant({ coordinator: 'retired', decision: 'commit' });
+    const { result } = await force(id, 'abort', async () => {
+      // Each record is refused twice.
+      await bank.log.query(
+        `create sequence pgxa.tries;
+         create function pgxa.twice() returns trigger language plpgsql as
+           $$ begin if nextval('pgxa.tries') < 4 then raise exception 'not now'; end if; return new; end $$;
+         create trigger twice before insert on pgxa.heuristic for each row execute function pgxa.twice()`,
+      );
+    });
+    expect(result).toMatchObject({ branches: [{ detail: undefined }, { detail: undefined }] });
+    expect(result.unaudited).toBeUndefined();
+    expect(await bank.log.query('select kind from pgxa.heuristic')).toEqual([
+      { kind: 'rollback' },
+      { kind: 'rollback' },
+    ]);
+  });
+
+  it('where the register is shut, two operators do not work on one transaction at once', async () => {
+    // Commit and rollback at the same time would tear it: nothing but they themselves keeps them apart.
+    const id = uuidv7({ msecs: Date.now() + 400 * 86_400_000 });
+    await bank.plant({ coordinator: 'retired', id });
+    const bob = operator('bob');
+    try {
+      const ends = await Promise.all([force(id, 'commit'), force(id, 'abort', undefined, bob)]);
+      const kinds = ends.map(({ result }) => result.kind).sort();
+      expect(kinds).toEqual(['branches', 'lost']);
+      const { orders, billing } = await bank.markers();
+      expect(orders).toBe(billing);
+      expect(await bank.inDoubt()).toEqual([]);
+    } finally {
+      await bob.close();
+    }
+  });
 });
+
+const NOT_KEPT = /the heuristic outcome could not be recorded in the log: disk full/;
