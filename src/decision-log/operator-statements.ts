@@ -29,10 +29,22 @@ export const PREFIX_SQL = `
    where transaction_id between rpad($1, 32, '0')::uuid and rpad($1, 32, 'f')::uuid
    order by transaction_id limit $2`;
 
+/**
+ * What a coordinator has decided since is found by the ids (it decides within 25 hours of them), what others have by an
+ * index of theirs: without a bound every day of the log would be sorted.
+ */
 export const HISTORY_SQL = `
+  with d as (
+         select * from pgxa.decision
+          where decided_by = 'coordinator'
+            and transaction_id >= coalesce(pgxa.uuid_at($1::timestamptz - interval '25 hours'),
+                                           '00000000-0000-0000-0000-000000000000')
+         union all
+         select * from pgxa.decision
+          where decided_by <> 'coordinator' and decided_at >= coalesce($1, '-infinity'))
   select d.transaction_id::text as transaction_id, d.epoch, c.name as coordinator, d.outcome,
          d.decided_by, d.decided_at, d.label, d.branches
-    from pgxa.decision d left join pgxa.coordinator c using (epoch)
+    from d left join pgxa.coordinator c using (epoch)
    where ($1::timestamptz is null or d.decided_at >= $1)
      and ($2::timestamptz is null or d.decided_at < $2)
      and ($3::text is null or d.outcome = $3)

@@ -4,6 +4,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { openTriage, type TransactionScope } from '../../src/index.ts';
+import { Inspector } from '../../src/triage/inspector.ts';
 import { checkMarkers } from '../support/atomicity.ts';
 import { createBank, type Bank } from '../support/bank.ts';
 import { gidIn, plant, rollbackAll } from '../support/planted.ts';
@@ -164,6 +165,35 @@ describe("functions in the way of the server's own", () => {
     expect((await operator.survey()).log.status).toBe('reachable');
     await (await bank.manager()).recover();
     expect(await bank.log.query('select * from s.seen')).toEqual([]);
+  });
+
+  it('the policies of a table are not run to show its rows: it is an error, and told as one', async () => {
+    // The operator's login is no superuser, so row security would hold for it.
+    const orders = bank.participant('orders');
+    await server.query('postgres', 'create role watcher login');
+    await orders.query('grant create on schema public to mallory');
+    await asMallory(
+      'orders',
+      `create table public.t (id int primary key, n int);
+       insert into public.t values (1, 1);
+       grant select on t to public;
+       create function public.spy() returns boolean language plpgsql as
+         $f$ begin raise exception 'ran as %', current_user; end $f$;
+       alter table t enable row level security;
+       create policy p on t using (public.spy());`,
+    );
+    const gid = await gidIn(bank.log, { epoch: 'a'.repeat(16), transactionId: uuidv7() });
+    await asMallory('orders', `begin; update public.t set n = 2; prepare transaction '${gid}';`);
+    const inspector = new Inspector({
+      name: 'orders',
+      settings: { connectionString: server.connectionString(orders.database, { user: 'watcher' }) },
+      connectTimeoutMs: 2_000,
+      commandTimeoutMs: 2_000,
+    });
+    expect(await inspector.touchedRows(gid)).toMatchObject([
+      { relation: 'public.t', rows: [], error: expect.stringMatching(/row security/) as string },
+    ]);
+    await inspector.close();
   });
 
   it('a cast that the owner of a type has made is not called for the rows that are shown', async () => {
