@@ -34,13 +34,13 @@ describe('pgxa show and explain', () => {
     expect(byPid.get(behind ?? 0)).toMatchObject({ depth: 2, blockedBy: [direct] });
     expect(byPid.get(alter ?? 0)).toMatchObject({
       depth: 1,
-      waitsFor: 'item, AccessExclusiveLock',
+      waitsFor: 'public.item, AccessExclusiveLock',
     });
     expect(blocked.every(({ waitMs }) => (waitMs ?? -1) >= 0)).toBe(true);
     expect(data.details).toMatchObject([{ participant: 'orders', gid: gids[0] }]);
     expect(data.details[0]?.locks).toContainEqual({
       kind: 'relation',
-      object: 'item',
+      object: 'public.item',
       mode: 'RowExclusiveLock',
       count: 1,
     });
