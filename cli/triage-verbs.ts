@@ -226,7 +226,11 @@ function addHistory(program: Command, run: Run): void {
   common(program.command('history'))
     .description('decisions, newest first; with --audit what was done by hand')
     .option('--audit', 'what operators did, and servers that changed')
-    .option('--since <time>', 'a time, or so long ago: 2026-11-21T03:00Z, 2h', moment)
+    .option(
+      '--since <time>',
+      'a time, or so long ago: 2026-11-21T03:00Z, 2h; default: 1d, or 1d before --until',
+      moment,
+    )
     .option('--until <time>', 'a time, or so long ago', moment)
     .addOption(new Option('--outcome <decision>', 'of these alone').choices(['commit', 'abort']))
     .addOption(

@@ -56,6 +56,8 @@ create table pgxa.decision (
   -- [{participant, branch, xid, system, timeline}]: what proves a branch's fate later.
   branches jsonb not null default '[]'
 ) partition by range (transaction_id);
+-- Those of coordinators are decided within 25 hours of their id; the others are few, and may be much later.
+create index decision_by_others on pgxa.decision (decided_at) where decided_by <> 'coordinator';
 
 -- Written in the same statement as a commit decision, never without one.
 create table pgxa.idempotency (
@@ -76,11 +78,15 @@ create table pgxa.participant (
   -- retention has to know before it forgets.
   listed_at timestamptz,
   oldest_in_doubt uuid,
-  -- Up to which it was checked what a failover or a restore has lost.
+  -- Up to which it was checked what a failover or a restore has lost, and when that was true last: the check of the
+  -- next timeline looks back that far, however long it takes.
   listed_timeline text,
+  listed_timeline_at timestamptz,
   -- An operator's word that nobody will ever ask for a decision because of this server.
   retired_at timestamptz,
-  primary key (name, system_identifier, database_oid)
+  primary key (name, system_identifier, database_oid),
+  constraint participant_timeline_is_whole
+    check ((listed_timeline is null) = (listed_timeline_at is null))
 );
 
 -- Which daemon works on a participant. Says who acts, never whether it is safe.
@@ -261,6 +267,15 @@ begin
   end if;
   if exists (select from pgxa.partitions() p where p.name = day_name) then
     return null;
+  end if;
+  if to_regclass(format('pgxa.%I', day_name)) is not null then
+    raise exception 'table pgxa.% exists and is no partition of pgxa.decision: nothing can be decided about '
+                    'transactions of that day', day_name
+      using errcode = 'PX002',
+            hint = format('Was it detached by hand? alter table pgxa.decision attach partition pgxa.%I '
+                          'for values from (%L) to (%L). Days are dropped by pgxa.drop_oldest_day alone.',
+                          day_name, pgxa.uuid_at(first_moment),
+                          pgxa.uuid_at(first_moment + interval '24 hours'));
   end if;
   execute format('create table pgxa.%I (like pgxa.decision including all)', day_name);
   execute format('create trigger decision_is_not_truncated before truncate on pgxa.%I

@@ -75,7 +75,7 @@ grant insert (name, system_identifier, database_oid, database_name, timeline) on
   to pgxa_application, pgxa_recovery, pgxa_operator;
 grant update (database_name, timeline, last_seen_at) on pgxa.participant
   to pgxa_application, pgxa_recovery, pgxa_operator;
-grant update (listed_at, oldest_in_doubt, listed_timeline) on pgxa.participant to pgxa_recovery;
+grant update (listed_at, oldest_in_doubt, listed_timeline, listed_timeline_at) on pgxa.participant to pgxa_recovery;
 grant update (retired_at) on pgxa.participant to pgxa_operator;
 
 -- Records: everybody adds, nobody changes; only an operator acknowledges.

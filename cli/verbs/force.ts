@@ -39,7 +39,11 @@ export function runForce(
     const override = options.override === true;
     const result = await triage.force({ transaction, decision, assessment, reason, override });
     await report(session, result);
-    return codeOf(result);
+    const missing = whatIsMissing(result);
+    for (const what of missing) {
+      terminal.stderr.write(`pgxa: ${oneLine(session.redact(what), 400)}\n`);
+    }
+    return missing.length > 0 ? EXIT.failed : codeOf(result);
   });
 }
 
@@ -126,16 +130,31 @@ async function resultText(result: ForceResult): Promise<string> {
 
 const WORDS = {
   forced: 'forced',
-  lost: 'too late, it has ended as the log decided',
+  lost: 'too late, somebody else has ended it the other way',
   pending: 'not done, try again',
+  unknown: 'gone, and nobody can tell how it has ended',
 } as const;
+
+/** What was done and could not be written down. */
+function whatIsMissing(result: ForceResult): string[] {
+  const { unaudited } = result;
+  const audit =
+    unaudited === undefined ? [] : [`its end is not in the audit of the log: ${unaudited}`];
+  if (result.kind !== 'branches') return audit;
+  const unrecorded = result.branches.flatMap(({ participant, result: end, detail }) =>
+    end === 'forced' && detail !== undefined ? [`${participant}: ${detail}`] : [],
+  );
+  return [...audit, ...unrecorded];
+}
 
 function codeOf(result: ForceResult): ExitCode {
   if (result.kind === 'lost') return EXIT.refused;
   if (result.kind === 'decided') {
-    const { left, failed } = result.resolution;
-    return left.length + failed.length > 0 ? EXIT.failed : EXIT.fine;
+    const { left, failed, heuristics } = result.resolution;
+    if (left.length + failed.length > 0) return EXIT.failed;
+    return heuristics.length > 0 ? EXIT.inDoubt : EXIT.fine;
   }
   if (result.branches.some((one) => one.result === 'pending')) return EXIT.failed;
+  if (result.branches.some((one) => one.result === 'unknown')) return EXIT.inDoubt;
   return result.branches.some((one) => one.result === 'lost') ? EXIT.refused : EXIT.fine;
 }

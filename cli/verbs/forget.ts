@@ -29,7 +29,7 @@ export function runForget(
     terminal.stderr.write(await heuristicsTable(open));
     const reason = await confirm(session, options);
     if (reason === undefined) return EXIT.refused;
-    const forgotten = await triage.forget(transaction.transactionId, reason);
+    const forgotten = await triage.forget(transaction, reason);
     await print(terminal, output, {
       schema: 'pgxa.forgotten/1',
       data: { forgotten },

@@ -15,9 +15,25 @@ export interface HistoryOptions extends CommonOptions {
   readonly audit?: true;
 }
 
+const DAY_MS = 86_400_000;
+
+/** Without a bound everything that the log remembers would be sorted. The audit has an order of its own. */
+function sinceOf({ id, audit, until }: HistoryOptions): Date | undefined {
+  if (id !== undefined || audit === true) return undefined;
+  return new Date((until?.getTime() ?? Date.now()) - DAY_MS);
+}
+
 export function runHistory(context: VerbContext, options: HistoryOptions): Promise<ExitCode> {
   return withTriage(context, options, 'monitor', async ({ triage, terminal, output }) => {
-    const { since, until, outcome: decision, by: decidedBy, label, id, limit } = options;
+    const {
+      since = sinceOf(options),
+      until,
+      outcome: decision,
+      by: decidedBy,
+      label,
+      id,
+      limit,
+    } = options;
     const filter = { since, until, decision, decidedBy, label, transactionId: id, limit };
     if (options.audit === true) {
       const entries = await triage.audit(filter);

@@ -7,7 +7,7 @@ import { print } from '../triage/output.ts';
 import { planText, resolutionText } from '../triage/plan-text.ts';
 import { plainResolution } from '../triage/resolution.ts';
 import { warnPartial, withTriage, type CommonOptions, type Session } from '../triage/session.ts';
-import { name } from '../triage/text.ts';
+import { name, oneLine } from '../triage/text.ts';
 
 export interface ResolveOptions extends CommonOptions {
   readonly all?: true;
@@ -56,8 +56,13 @@ async function resolveNow(
   }
   const plan = triage.planOf(transactions);
   if (options.dryRun === true || !plan.some(triage.isActive)) {
+    const found = options.dryRun === true ? [] : await triage.recordContradictions(transactions);
+    for (const { participant, evidence } of found) {
+      terminal.stderr.write(`pgxa: recorded: ${oneLine(`${participant}: ${evidence}`, 400)}\n`);
+    }
     await printPlan(session, plan, survey);
     if (!survey.complete) return EXIT.partial;
+    if (found.length > 0) return EXIT.inDoubt;
     return plan.length > 0 && options.dryRun !== true ? EXIT.inDoubt : EXIT.fine;
   }
   if (!(await mayAct(terminal, plan, options))) return EXIT.refused;
@@ -120,8 +125,8 @@ async function mayAct(
   return false;
 }
 
-function codeOf({ left, failed }: Resolution, { complete }: Survey): ExitCode {
+function codeOf({ left, failed, heuristics }: Resolution, { complete }: Survey): ExitCode {
   if (left.some(({ error }) => error !== undefined)) return EXIT.failed;
   if (!complete || failed.length > 0) return EXIT.partial;
-  return left.length > 0 ? EXIT.inDoubt : EXIT.fine;
+  return left.length + heuristics.length > 0 ? EXIT.inDoubt : EXIT.fine;
 }

@@ -53,6 +53,12 @@ export interface DecidedBranch {
   readonly timeline: string;
 }
 
+export interface DecidedPage {
+  readonly branches: readonly DecidedBranch[];
+  /** The oldest transaction that was looked at; undefined when there is none any more. */
+  readonly reached: string | undefined;
+}
+
 export interface Housekeeping {
   /** Names of partitions that were made ahead. */
   readonly made: readonly string[];
@@ -79,14 +85,14 @@ export interface DaemonLog {
   retireSilent(heartbeatLimitMs: number): Promise<readonly string[]>;
   /** The server that stands behind a name: the one that was registered last. */
   serverBehind(participant: string): Promise<RegisteredServer | undefined>;
-  /** The timeline that was noted last for a server, and how long ago. */
+  /** The timeline that was noted last for a server, and how long ago it was the server's. */
   listedTimeline(
     participant: string,
     server: ServerIdentity,
   ): Promise<{ readonly timeline: string; readonly ageMs: number } | undefined>;
   /**
-   * The youngest branches of a participant on this system that were decided to commit on another timeline than its present one,
-   * newest first, of transactions that are older than `before`. At most a thousand.
+   * Branches of a participant on this system that were decided to commit on another timeline than its present one,
+   * newest first, of transactions that are older than `before`: a page of the log, with what it has of them.
    */
   decidedElsewhere(request: {
     readonly participant: string;
@@ -94,7 +100,7 @@ export interface DaemonLog {
     readonly before: string | undefined;
     /** No transaction is looked at that began earlier than so long ago. */
     readonly withinMs: number;
-  }): Promise<readonly DecidedBranch[]>;
+  }): Promise<DecidedPage>;
   noteListings(notes: readonly ListingNote[]): Promise<void>;
   /** All that is failing on a participant now: what was noted before, and is not among these, is over. */
   noteFailures(

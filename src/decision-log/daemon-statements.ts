@@ -56,25 +56,40 @@ export const SERVER_BEHIND_SQL = `
 
 export const LISTED_TIMELINE_SQL = `
   select listed_timeline as timeline,
-         extract(epoch from clock_timestamp() - listed_at) * 1000 as age_ms
+         extract(epoch from clock_timestamp() - listed_timeline_at) * 1000 as age_ms
     from pgxa.participant
    where (name, system_identifier, database_oid) = ($1, $2, $3) and listed_timeline is not null`;
 
-/** By the primary key, newest first. */
+/**
+ * By the primary key, newest first, and so many rows at once whether or not any of them is of that participant: the
+ * time of the statement does not grow with the log. The bounds are stable, so that they are bounds of the index.
+ */
 export const DECIDED_ELSEWHERE_SQL = `
-  select d.transaction_id::text as transaction_id, d.epoch, b ->> 'participant' as participant,
-         (b ->> 'branch')::int as branch, b ->> 'xid' as xid, b ->> 'timeline' as timeline
-    from pgxa.decision d cross join lateral jsonb_array_elements(d.branches) b
-   where d.transaction_id >= pgxa.uuid_at(clock_timestamp() - $5 * interval '1 millisecond')
-     and d.outcome = 'commit' and ($1::uuid is null or d.transaction_id < $1)
-     and b ->> 'participant' = $4 and b ->> 'system' = $2 and b ->> 'timeline' <> $3 and b ->> 'xid' is not null
-   order by d.transaction_id desc limit 1000`;
+  with page as materialized (
+         select transaction_id, epoch, outcome, branches from pgxa.decision
+          where transaction_id >= pgxa.uuid_at(statement_timestamp() - $5 * interval '1 millisecond')
+            and transaction_id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+          order by transaction_id desc limit 5000),
+       branch as (
+         select d.transaction_id, d.epoch, b ->> 'participant' as participant,
+                (b ->> 'branch')::int as branch, b ->> 'xid' as xid, b ->> 'timeline' as timeline
+           from page d cross join lateral jsonb_array_elements(d.branches) b
+          where d.outcome = 'commit' and b ->> 'participant' = $4 and b ->> 'system' = $2
+            and b ->> 'timeline' <> $3 and b ->> 'xid' is not null)
+  select (select transaction_id::text from page order by page.transaction_id limit 1) as reached,
+         coalesce((select jsonb_agg(jsonb_build_object(
+                            'transactionId', transaction_id, 'epoch', epoch, 'participant', participant,
+                            'branch', branch, 'xid', xid, 'timeline', timeline)
+                            order by transaction_id desc)
+                     from branch), '[]') as branches`;
 
 export const NOTE_LISTINGS_SQL = `
   update pgxa.participant p
      set listed_at = clock_timestamp() - n.age_ms * interval '1 millisecond',
          oldest_in_doubt = n.oldest,
-         listed_timeline = coalesce(n.timeline, p.listed_timeline)
+         listed_timeline = coalesce(n.timeline, p.listed_timeline),
+         listed_timeline_at = case when n.timeline is null then p.listed_timeline_at
+                                   else clock_timestamp() - n.age_ms * interval '1 millisecond' end
     from (select * from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::float8[], $6::text[])
                      as n (name, system_identifier, database_oid, oldest, age_ms, timeline)
            order by name) n

@@ -7,6 +7,7 @@ import { migrate } from 'postgres-migrations';
 import { ConfigError, toError } from '../errors.ts';
 import { connectOnce, type OnceClient } from '../postgres/once.ts';
 import type { ConnectionSettings } from '../postgres/pool.ts';
+import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
 
 /** Another process may be migrating: its lock is waited for, but not for ever. */
 const LOCK_WAIT_MS = 60_000;
@@ -31,6 +32,7 @@ export async function migrateDecisionLog(
     client.destroy();
   }, lockWaitMs + HUNG_AFTER_MS);
   try {
+    await client.query(SAFE_PATH_SQL);
     await client.query("select set_config('synchronous_commit', 'on', false)");
     await takeLock(client, lockWaitMs);
     await assertNotNewer(client);

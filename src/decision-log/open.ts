@@ -1,5 +1,6 @@
 import { ConfigError, toError } from '../errors.ts';
 import type { OnceClient } from '../postgres/once.ts';
+import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
 import { assertSchemaVersion, connectToLog, readSchemaVersion } from './migrate.ts';
 import { PostgresDecisionLog, type PostgresDecisionLogOptions } from './postgres-decision-log.ts';
 import { INSTALLATION_SQL } from './statements.ts';
@@ -27,6 +28,7 @@ export async function openDecisionLog(
     client.destroy();
   }, OPEN_TIMEOUT_MS);
   try {
+    await client.query(SAFE_PATH_SQL);
     await assertPrimary(client);
     await assertPrivileges(client, options.purpose);
     assertSchemaVersion(await readSchemaVersion(client));

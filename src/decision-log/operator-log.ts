@@ -42,6 +42,8 @@ export interface ServerRecord {
   readonly timeline: string;
   /** When recovery has read its list last. */
   readonly listedAt: Date | undefined;
+  /** An operator has said that it is gone for good, and nobody has seen it since. */
+  readonly retired: boolean;
 }
 
 /** Which daemon works on a participant. */
@@ -142,10 +144,16 @@ export interface OperatorLog {
    * Milliseconds since it was retired, whoever did it; undefined when the log does not know the epoch.
    */
   retireNow(epoch: string): Promise<number | undefined>;
+  /**
+   * Does the work while no other operator does any on this transaction, or `otherwise`. It keeps people apart, by a
+   * lock of the session; it is no part of what makes a decision safe.
+   */
+  alone<T>(transactionId: string, work: () => Promise<T>, otherwise: () => T): Promise<T>;
   note(entry: AuditEntry): Promise<void>;
-  /** The records that were open and are acknowledged now, and the audit's row about it. */
+  /** Those of these records that were open and are acknowledged now, with a row in the audit about it. */
   acknowledge(
     transactionId: string,
+    shown: readonly Pick<OpenHeuristic, 'gid' | 'kind'>[],
     actor: string,
     reason: string,
   ): Promise<readonly OpenHeuristic[]>;

@@ -14,7 +14,9 @@ export const HEURISTICS_SQL = `
    order by found_at, gid, kind limit 10000`;
 
 export const SERVERS_SQL = `
-  select distinct on (name) name, system_identifier, database_oid, database_name, timeline, listed_at
+  select distinct on (name) name, system_identifier, database_oid, database_name, timeline, listed_at,
+         retired_at is not null
+           and retired_at > greatest(last_seen_at, coalesce(listed_at, '-infinity')) as retired
     from pgxa.participant order by name, last_seen_at desc`;
 
 export const ALL_LEASES_SQL = `
@@ -33,10 +35,22 @@ export const PREFIX_SQL = `
    where transaction_id between rpad($1, 32, '0')::uuid and rpad($1, 32, 'f')::uuid
    order by transaction_id limit $2`;
 
+/**
+ * What a coordinator has decided since is found by the ids (it decides within 25 hours of them), what others have by an
+ * index of theirs: without a bound every day of the log would be sorted.
+ */
 export const HISTORY_SQL = `
+  with d as (
+         select * from pgxa.decision
+          where decided_by = 'coordinator'
+            and transaction_id >= coalesce(pgxa.uuid_at($1::timestamptz - interval '25 hours'),
+                                           '00000000-0000-0000-0000-000000000000')
+         union all
+         select * from pgxa.decision
+          where decided_by <> 'coordinator' and decided_at >= coalesce($1, '-infinity'))
   select d.transaction_id::text as transaction_id, d.epoch, c.name as coordinator, d.outcome,
          d.decided_by, d.decided_at, d.label, d.branches
-    from pgxa.decision d left join pgxa.coordinator c using (epoch)
+    from d left join pgxa.coordinator c using (epoch)
    where ($1::timestamptz is null or d.decided_at >= $1)
      and ($2::timestamptz is null or d.decided_at < $2)
      and ($3::text is null or d.outcome = $3)
@@ -75,6 +89,10 @@ export const RETIRED_FOR_SQL = `
   select extract(epoch from clock_timestamp() - retired_at) * 1000 as retired_for_ms
     from pgxa.coordinator where epoch = $1`;
 
+const OPERATOR_LOCK = `hashtextextended('pgxa operator ' || $1, 0)`;
+export const LOCK_OPERATOR_SQL = `select pg_try_advisory_lock(${OPERATOR_LOCK}) as locked`;
+export const UNLOCK_OPERATOR_SQL = `select pg_advisory_unlock(${OPERATOR_LOCK})`;
+
 export const NOTE_SQL = `
   insert into pgxa.audit (actor, action, transaction_id, epoch, reason, before, after)
   values ($1, $2, $3, $4, $5, $6, $7)`;
@@ -84,6 +102,7 @@ export const ACKNOWLEDGE_SQL = `
          update pgxa.heuristic
             set acknowledged_at = clock_timestamp(), acknowledged_by = $2, acknowledged_reason = $3
           where transaction_id = $1 and acknowledged_at is null
+            and (gid, kind) in (select * from unnest($4::text[], $5::text[]))
          returning gid, kind, transaction_id::text as transaction_id, participant, decision, evidence,
                    found_by, found_at, acknowledged_at, acknowledged_by, acknowledged_reason),
        noted as (

@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { ConnectionSettings } from '../postgres/pool.ts';
+import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
 import type { PendingMigration } from '../public-surface.ts';
 import {
   assertSchemaVersion,
@@ -18,6 +19,7 @@ export async function pendingMigrations(
   const client = await connectToLog(settings);
   let found: number;
   try {
+    await client.query(SAFE_PATH_SQL);
     found = (await readSchemaVersion(client)) ?? 0;
   } finally {
     await client.end();

@@ -4,12 +4,14 @@ import { toError } from '../errors.ts';
 import { within } from '../patience.ts';
 import { DedicatedConnection } from '../postgres/dedicated-connection.ts';
 import type { ConnectionSettings } from '../postgres/pool.ts';
+import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
 import type { Runtime } from '../runtime.ts';
 import type { ServerIdentity } from '../states.ts';
 import type {
   DaemonLog,
   DecidedBranch,
   FailureNote,
+  DecidedPage,
   Housekeeping,
   LeaseRequest,
   LeaseState,
@@ -52,10 +54,6 @@ interface LeaseRow {
   readonly remaining_ms: string;
 }
 
-interface DecidedRow extends Omit<DecidedBranch, 'transactionId'> {
-  readonly transaction_id: string;
-}
-
 export class PostgresDaemonLog implements DaemonLog {
   readonly #runtime: Runtime;
   readonly #work: DedicatedConnection;
@@ -89,6 +87,7 @@ export class PostgresDaemonLog implements DaemonLog {
     this.#listener = new DedicatedConnection({
       ...connection,
       onConnect: async (run) => {
+        await run({ text: SAFE_PATH_SQL });
         await run({ text: 'listen pgxa_recovery' });
       },
       onNotification: (_, payload) => {
@@ -157,12 +156,15 @@ export class PostgresDaemonLog implements DaemonLog {
     readonly server: ServerIdentity;
     readonly before: string | undefined;
     readonly withinMs: number;
-  }): Promise<readonly DecidedBranch[]> {
-    const { rows } = await this.#checks.run<DecidedRow>({
+  }): Promise<DecidedPage> {
+    const { rows } = await this.#checks.run<{
+      reached: string | null;
+      branches: readonly DecidedBranch[];
+    }>({
       text: sql.DECIDED_ELSEWHERE_SQL,
       values: [before ?? null, server.systemIdentifier, server.timeline, participant, withinMs],
     });
-    return rows.map(({ transaction_id, ...row }) => ({ ...row, transactionId: transaction_id }));
+    return { branches: rows[0]?.branches ?? [], reached: rows[0]?.reached ?? undefined };
   }
 
   async noteListings(notes: readonly ListingNote[]): Promise<void> {

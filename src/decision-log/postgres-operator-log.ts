@@ -72,6 +72,7 @@ export class PostgresOperatorLog implements OperatorLog {
       databaseName: row.database_name,
       timeline: row.timeline,
       listedAt: row.listed_at ?? undefined,
+      retired: row.retired,
     }));
   }
 
@@ -154,6 +155,17 @@ export class PostgresOperatorLog implements OperatorLog {
     return row === undefined ? undefined : Number(row.retired_for_ms);
   }
 
+  async alone<T>(transactionId: string, work: () => Promise<T>, otherwise: () => T): Promise<T> {
+    const [row] = await this.#rows<{ locked: boolean }>(sql.LOCK_OPERATOR_SQL, [transactionId]);
+    if (row?.locked !== true) return otherwise();
+    try {
+      return await work();
+    } finally {
+      // With a session that is gone the lock is gone too.
+      await this.#rows(sql.UNLOCK_OPERATOR_SQL, [transactionId]).catch(() => undefined);
+    }
+  }
+
   async note(entry: AuditEntry): Promise<void> {
     const { actor, action, transactionId, epoch, reason, before, after } = entry;
     const json = (value: unknown): string | null =>
@@ -173,10 +185,12 @@ export class PostgresOperatorLog implements OperatorLog {
 
   async acknowledge(
     transactionId: string,
+    shown: readonly Pick<OpenHeuristic, 'gid' | 'kind'>[],
     actor: string,
     reason: string,
   ): Promise<readonly OpenHeuristic[]> {
-    const values = [transactionId, actor, reason];
+    const pairs = [shown.map(({ gid }) => gid), shown.map(({ kind }) => kind)];
+    const values = [transactionId, actor, reason, ...pairs];
     return (await this.#rows<HeuristicRow>(sql.ACKNOWLEDGE_SQL, values)).map(heuristicOf);
   }
 
@@ -242,6 +256,7 @@ interface ServerRow {
   readonly database_name: string;
   readonly timeline: string;
   readonly listed_at: Date | null;
+  readonly retired: boolean;
 }
 
 interface HistoryRow extends DecisionRow {

@@ -1,5 +1,6 @@
 import { ConnectionLostError } from '../postgres/connection-lost.ts';
 import type { RunCommand } from '../postgres/dedicated-connection.ts';
+import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
 
 /** Longest wait for one reply of the log; then the fate of the statement is unknown. */
 export const REPLY_TIMEOUT_MS = 5_000;
@@ -11,6 +12,7 @@ const STATEMENT_TIMEOUT_MS = 4_500;
  * one's row has to see that row.
  */
 export async function setUpSession(run: RunCommand): Promise<void> {
+  await run({ text: SAFE_PATH_SQL });
   const { rows } = await run<{ standby: boolean }>({
     text: `select set_config('default_transaction_isolation', 'read committed', false),
                   -- Nobody waits longer; what is given up must not pile up there.

@@ -1,4 +1,7 @@
-/** The statements that a branch sends beside those of the application. */
+/**
+ * The statements that a branch sends beside those of the application, in a session whose search path is not ours:
+ * whatever is found by name says where, so that nothing else answers for the server.
+ */
 import type { QueryResult } from '../postgres/client.ts';
 import { unitStep, type UnitStep } from '../postgres/sync-unit.ts';
 import { quoteGid } from './gid.ts';
@@ -10,19 +13,24 @@ import type { ServerFacts } from './server-facts.ts';
  * id that was not flushed is handed out again after a crash, on the same timeline, and every crash
  * recovery ends with a checkpoint. While it is the same, the id is still this branch's own.
  */
-export const PROBE_SQL = `select pg_current_xact_id_if_assigned()::text as xid, pg_backend_pid() as pid,
-  case when pg_current_xact_id_if_assigned() is not null
-       then (select checkpoint_lsn::text from pg_control_checkpoint()) end as checkpoint`;
+export const PROBE_SQL = `
+  select pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
+         pg_catalog.pg_backend_pid() as pid,
+         case when pg_catalog.pg_current_xact_id_if_assigned() is not null
+              then (select checkpoint_lsn::pg_catalog.text
+                      from pg_catalog.pg_control_checkpoint()) end as checkpoint`;
 /** The last look before a vote or a commit: the xid, and warnings made sure to be sent (they are evidence). */
-export const LAST_LOOK_SQL = `select set_config('client_min_messages', 'warning', true),
-  pg_current_xact_id_if_assigned()::text as xid, pg_backend_pid() as pid`;
+export const LAST_LOOK_SQL = `
+  select pg_catalog.set_config('client_min_messages', 'warning', true),
+         pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
+         pg_catalog.pg_backend_pid() as pid`;
 /**
  * The same before PREPARE, which assigns an id to a branch that has none: so that there is evidence of every
  * prepared branch.
  */
 export const VOTE_LOOK_SQL = LAST_LOOK_SQL.replace('_if_assigned', '');
 /** Session-level locks survive the transaction and would leak to the next user of the connection. */
-export const UNLOCK_SQL = 'select pg_advisory_unlock_all()';
+export const UNLOCK_SQL = 'select pg_catalog.pg_advisory_unlock_all()';
 /** A deferred constraint fails here, under statement_timeout and with its own error. */
 export const CONSTRAINTS_SQL = 'set constraints all immediate';
 
@@ -55,7 +63,9 @@ export function limitsOf(
   ];
   const tighter = wanted.filter(([, limitMs, ownMs]) => ownMs === 0 || limitMs < ownMs);
   if (tighter.length === 0) return undefined;
-  const calls = tighter.map(([name], index) => `set_config('${name}', $${index + 1}, true)`);
+  const calls = tighter.map(
+    ([name], index) => `pg_catalog.set_config('${name}', $${index + 1}, true)`,
+  );
   return unitStep(
     `select ${calls.join(', ')}`,
     tighter.map(([, limitMs]) => `${limitMs}ms`),

@@ -7,6 +7,7 @@ import {
   type RunCommand,
 } from '../postgres/dedicated-connection.ts';
 import { poolMax, type ConnectionSettings } from '../postgres/pool.ts';
+import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
 import type { Runtime } from '../runtime.ts';
 import type {
   Backend,
@@ -93,7 +94,7 @@ export class PostgresParticipant implements Participant, BranchHost {
       config: { application_name: `pgxa ${options.name}`, ...options.settings },
       connectTimeoutMs: options.connectTimeoutMs,
       commandTimeoutMs: COMMAND_TIMEOUT_MS,
-      onConnect: showWarnings,
+      onConnect: setUpSession,
     });
   }
 
@@ -389,7 +390,8 @@ function assertReplicated(proof: PromiseSettledResult<CommandReply<unknown>> | u
 }
 
 /** The notices of a finish are evidence: a role that hides warnings would hide "not replicated". */
-async function showWarnings(run: RunCommand): Promise<void> {
+async function setUpSession(run: RunCommand): Promise<void> {
+  await run({ text: SAFE_PATH_SQL });
   await run({
     text: `select set_config('client_min_messages', 'warning', false)
             where current_setting('client_min_messages') not in ('warning', 'notice', 'log')

@@ -18,23 +18,30 @@ export interface ServerFacts {
   readonly defaultIsolation: string;
 }
 
-/** One row, answered by every role on primaries and standbys. */
+/**
+ * One row, answered by every role on primaries and standbys. It runs in sessions of the application too, whose
+ * search path is not ours: whatever is found by name says where (CONTRIBUTING.md).
+ */
 export const SERVER_FACTS_SQL = `
-  select pg_backend_pid() as pid,
-         (select extract(epoch from backend_start)::text
-            from pg_stat_activity where pid = pg_backend_pid()) as started_at,
-         pg_is_in_recovery() as in_recovery,
-         (select system_identifier::text from pg_control_system()) as system_identifier,
-         case when pg_is_in_recovery() then ''
-              else left(pg_walfile_name(pg_current_wal_lsn()), 8) end as timeline,
-         (select oid::text from pg_database where datname = current_database()) as database_oid,
-         current_database()::text as database_name,
-         extract(epoch from pg_postmaster_start_time())::text as running_since,
-         current_setting('server_version_num')::int as version_number,
-         (select jsonb_object_agg(name, setting) from pg_settings
-           where name in ('max_prepared_transactions', 'lock_timeout', 'statement_timeout',
-                          'idle_in_transaction_session_timeout',
-                          'default_transaction_isolation')) as settings`;
+  select pg_catalog.pg_backend_pid() as pid,
+         (select extract(epoch from backend_start)::pg_catalog.text from pg_catalog.pg_stat_activity
+           where pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()) as started_at,
+         pg_catalog.pg_is_in_recovery() as in_recovery,
+         (select system_identifier::pg_catalog.text
+            from pg_catalog.pg_control_system()) as system_identifier,
+         case when pg_catalog.pg_is_in_recovery() then ''
+              else pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8)
+              end as timeline,
+         (select oid::pg_catalog.text from pg_catalog.pg_database
+           where datname operator(pg_catalog.=) pg_catalog.current_database()) as database_oid,
+         pg_catalog.current_database()::pg_catalog.text as database_name,
+         extract(epoch from pg_catalog.pg_postmaster_start_time())::pg_catalog.text as running_since,
+         pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as version_number,
+         (select pg_catalog.jsonb_object_agg(name, setting) from pg_catalog.pg_settings
+           where name operator(pg_catalog.=) any (array[
+                   'max_prepared_transactions', 'lock_timeout', 'statement_timeout',
+                   'idle_in_transaction_session_timeout', 'default_transaction_isolation'
+                 ]::pg_catalog.text[])) as settings`;
 
 export interface ServerFactsRow {
   readonly pid: number;

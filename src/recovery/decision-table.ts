@@ -15,6 +15,7 @@
  *    H   registered  ours     none      retired       win-abort  it can decide no more
  *    I   registered  ours     none      unregistered  report     the log is behind its branches: restored?
  *    J   registered  ours     forgotten any           report     it may have been decided: only a person can tell
+ *    K   registered  ours     ahead     any           report     nobody can decide it: the log has no such day
  */
 import type { Decision } from '../states.ts';
 
@@ -22,8 +23,11 @@ export interface Observation {
   readonly server: 'registered' | 'standby' | 'other';
   /** Ours: a gid of this installation, parsed whole. */
   readonly gid: 'ours' | 'foreign';
-  /** `forgotten`: there is no row, and the log drops those of that day. */
-  readonly decision: Decision | 'none' | 'forgotten';
+  /**
+   * `forgotten`: there is no row, and the log drops those of that day. `ahead`: there is none, and the day is so far
+   * in the future that the log makes no place for it.
+   */
+  readonly decision: Decision | 'none' | 'forgotten' | 'ahead';
   readonly coordinator:
     /** Its heartbeat is in time, or it is this process and at work on the transaction. */
     | 'live'
@@ -78,6 +82,7 @@ export const DECISION_TABLE: readonly DecisionRow[] = [
   row('H', 'registered', 'ours',    'none',   'retired',      'win-abort', 'its coordinator can decide no more'),
   row('I', 'registered', 'ours',    'none',   'unregistered', 'report',    'the log does not know its epoch: was the log restored?'),
   row('J', 'registered', 'ours',  'forgotten', 'any',         'report',    'it is older than the retention of the log: was the server restored?'),
+  row('K', 'registered', 'ours',    'ahead',  'any',          'report',    'by its id it begins more than a year from now: no decision about it can be written'),
 ];
 
 /** The one row that an observation meets. */

@@ -50,6 +50,8 @@ const WINDOW_MAX_MS = 7 * 86_400_000;
 const QUESTIONS_IN_FLIGHT = 64;
 const BACKOFF = { firstMs: 1_000, maxMs: 60_000 };
 
+class HistoryChangedError extends Error {}
+
 /** Beside the passes, which go on meanwhile: just then they have most to do. */
 export class FailoverCheck {
   readonly #options: FailoverCheckOptions;
@@ -112,6 +114,8 @@ export class FailoverCheck {
         return;
       } catch (thrown) {
         state.error = toError(thrown);
+        // The next list tells which server to check now.
+        if (thrown instanceof HistoryChangedError) return;
         const delayMs = backoffDelayMs(attempt, BACKOFF, runtime.random);
         await runtime.sleep(delayMs, signal).catch(() => undefined);
       }
@@ -129,13 +133,12 @@ export class FailoverCheck {
     for (;;) {
       const { before, withinMs } = progress;
       const request = { participant, server, before, withinMs };
-      const look = await this.#options.daemonLog.decidedElsewhere(request);
-      const oldest = look.at(-1);
-      if (oldest !== undefined) {
-        const lost = await this.#lostOf(participant, server, look);
-        progress.lost += lost;
-        progress.lostInWindow += lost;
-        progress.before = oldest.transactionId;
+      const { branches, reached } = await this.#options.daemonLog.decidedElsewhere(request);
+      const lost = await this.#lostOf(participant, server, branches);
+      progress.lost += lost;
+      progress.lostInWindow += lost;
+      if (reached !== undefined) {
+        progress.before = reached;
         continue;
       }
       if (progress.lostInWindow === 0 || withinMs >= WINDOW_MAX_MS) return;
@@ -168,7 +171,9 @@ export class FailoverCheck {
   ): Promise<boolean> {
     const answer = await this.#options.participants.get(participant)?.fateHere(branch.xid);
     if (answer === undefined || !isSameHistory(answer.server, server)) {
-      throw new Error(`participant "${participant}" answers from another server meanwhile`);
+      throw new HistoryChangedError(
+        `participant "${participant}" answers from another server or timeline meanwhile`,
+      );
     }
     if (answer.fate !== 'aborted' && answer.fate !== 'never-issued') return false;
     await this.#record(branch);

@@ -76,8 +76,10 @@ export class HousekeepingLoop {
       if (lastList === undefined || server === undefined) return [];
       const { systemIdentifier, databaseOid } = server;
       const { oldest } = lastList.report;
+      // While an older one is being checked, nothing is said of it: it is not the server's any more.
+      const checked = timeline === server.timeline ? timeline : undefined;
       const ageMs = Math.max(now - lastList.readAtMs, Date.now() - lastList.readAt.getTime());
-      return [{ participant, systemIdentifier, databaseOid, oldest, ageMs, timeline }];
+      return [{ participant, systemIdentifier, databaseOid, oldest, ageMs, timeline: checked }];
     });
     if (notes.length === 0) return;
     // When the log is away the loops say so.

@@ -17,6 +17,8 @@ export interface UndecidedFacts {
   readonly epoch: EpochStatus | undefined;
   /** What began earlier may have been decided and forgotten; milliseconds since 1970. */
   readonly horizonMs: number;
+  /** The wall clock, in milliseconds since 1970. */
+  readonly nowMs: number;
   readonly heartbeatLimitMs: number;
   readonly local: LocalCoordinator;
 }
@@ -25,9 +27,18 @@ export function observeUndecided(gid: Gid, facts: UndecidedFacts): Observation {
   return {
     server: 'registered',
     gid: 'ours',
-    decision: beganAtMs(gid.transactionId) < facts.horizonMs ? 'forgotten' : 'none',
+    decision: memoryOf(beganAtMs(gid.transactionId), facts),
     coordinator: coordinatorOf(gid, facts),
   };
+}
+
+/** pgxa.make_partition refuses what is more than a year ahead; a day for clocks that differ. */
+const AHEAD_MAX_MS = 367 * 86_400_000;
+
+/** Of a transaction without a row. */
+function memoryOf(beganMs: number, { horizonMs, nowMs }: UndecidedFacts): Observation['decision'] {
+  if (beganMs > nowMs + AHEAD_MAX_MS) return 'ahead';
+  return beganMs < horizonMs ? 'forgotten' : 'none';
 }
 
 function coordinatorOf(

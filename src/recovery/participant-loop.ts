@@ -146,7 +146,7 @@ export class ParticipantLoop {
       lastSuccessAt: this.#lastSuccessAt,
       failuresInARow: this.#failures,
       error: this.#report?.error ?? this.#options.checkError(),
-      inDoubt: { decided: count('DE'), undecided: count('FGH'), unexplained: count('IJ') },
+      inDoubt: { decided: count('DE'), undecided: count('FGH'), unexplained: count('IJK') },
       oldestInDoubtMs: seen?.oldestMs ?? 0,
       setAside: [...this.#troubles.values()].filter(({ attempts }) => attempts >= SET_ASIDE_AFTER),
       foreign: seen?.foreign ?? 0,

@@ -20,6 +20,8 @@ export interface PassOptions {
   readonly decidedBy?: DecidedBy;
   /** No branch is begun any more once it is aborted; those in hand are finished. */
   readonly signal: AbortSignal | undefined;
+  /** Called for every branch that is committed now. */
+  readonly onCommitted: (gid: Gid, stands: StandingDecision) => void;
 }
 
 export interface OurBranch {
@@ -114,7 +116,7 @@ export class Pass {
     await Promise.all(
       undecided.map(async (branch) => {
         const epoch = statuses.get(branch.gid.epoch);
-        const facts = { epoch, horizonMs, heartbeatLimitMs, local };
+        const facts = { epoch, horizonMs, nowMs: Date.now(), heartbeatLimitMs, local };
         const row = decide(observeUndecided(branch.gid, facts));
         if (row.action === 'win-abort') toWin.push(branch);
         else if (row.action !== 'retire') this.#leave(branch, row);
@@ -181,8 +183,10 @@ export class Pass {
     const participant = this.#participant.name;
     switch (result.kind) {
       case 'done':
-        if (decision === 'commit') this.#committed += 1;
-        else this.#rolledBack += 1;
+        if (decision === 'commit') {
+          this.#committed += 1;
+          this.#options.onCommitted(gid, stands);
+        } else this.#rolledBack += 1;
         this.#options.publish('branch:finished', { transactionId, participant, decision });
         return;
       case 'pending': {

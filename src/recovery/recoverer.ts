@@ -13,6 +13,7 @@ import { SESSION_GONE_AFTER_MS } from '../decision-log/decision-log.ts';
 import { ConfigError, toError } from '../errors.ts';
 import { parseGid } from '../participant/gid.ts';
 import type { InDoubtListing, Participant, PreparedBranch } from '../participant/participant.ts';
+import { within } from '../patience.ts';
 import { decide } from './decision-table.ts';
 import { Pass, type OurBranch, type PassOptions } from './pass.ts';
 import {
@@ -22,8 +23,9 @@ import {
   type ParticipantReport,
   type RecoveryReport,
 } from './report.ts';
+import { Siblings, type SiblingFound } from './siblings.ts';
 
-export interface RecovererOptions extends Omit<PassOptions, 'signal'> {
+export interface RecovererOptions extends Omit<PassOptions, 'signal' | 'onCommitted'> {
   readonly participants: ReadonlyMap<string, Participant>;
 }
 
@@ -38,12 +40,16 @@ export interface ParticipantPassOptions {
 const WRONG_SERVER = new Set(['PGXA_PARTICIPANT_IDENTITY', 'PGXA_PARTICIPANTS_NOT_DISTINCT']);
 /** How often a silent coordinator is looked at again. */
 const LIFE_SIGN_POLL_MS = 100;
+/** How long one call waits for a participant that is asked about siblings. */
+const SIBLINGS_PATIENCE_MS = 3_000;
 
 export class Recoverer {
   readonly #options: RecovererOptions;
+  readonly #siblings: Siblings;
 
   constructor(options: RecovererOptions) {
     this.#options = options;
+    this.#siblings = new Siblings(options);
   }
 
   /**
@@ -54,13 +60,23 @@ export class Recoverer {
   async recover(options: { readonly wait: boolean }): Promise<RecoveryReport> {
     const names = [...this.#options.participants.keys()];
     let reports = await this.#passOver(names, {});
-    if (!options.wait) return summarize(reports);
-    reports = await this.#untilCertain(reports);
-    // A PREPARE may outlive the client that sent it by a moment (invariant 7): look once more.
-    if (summarize(reports).committed + summarize(reports).rolledBack > 0) {
-      reports = await this.#untilCertain(await this.#passOver(names, reports));
+    if (options.wait) {
+      reports = await this.#untilCertain(reports);
+      // A PREPARE may outlive the client that sent it by a moment (invariant 7): look once more.
+      if (summarize(reports).committed + summarize(reports).rolledBack > 0) {
+        reports = await this.#untilCertain(await this.#passOver(names, reports));
+      }
     }
-    return summarize(reports);
+    return summarize(withFound(reports, await this.siblingsFound()));
+  }
+
+  /**
+   * Siblings of what the last passes have committed that are rolled back, and recorded now. Waits for a
+   * participant that does not answer, but not for long.
+   */
+  async siblingsFound(): Promise<readonly SiblingFound[]> {
+    await within(this.#options.runtime, SIBLINGS_PATIENCE_MS, () => this.#siblings.ask());
+    return this.#siblings.takeFound();
   }
 
   /** One pass over one participant. Never rejects: what went wrong is in the report. */
@@ -79,6 +95,8 @@ export class Recoverer {
       failed: report.left.filter(({ error }) => error !== undefined).length,
       error: report.error,
     });
+    // Nobody waits for it: another participant is asked, which may be away.
+    void this.#siblings.ask();
     return report;
   }
 
@@ -158,7 +176,17 @@ export class Recoverer {
     const ours = listing.branches.flatMap((prepared) => this.#ours(prepared));
     const skipped = ours.flatMap(({ prepared: { gid } }) => skip?.(gid) ?? []);
     const skippedGids = new Set(skipped.map(({ gid }) => gid));
-    const pass = new Pass({ ...this.#options, signal }, participant, listing.server);
+    const pass = new Pass(
+      {
+        ...this.#options,
+        signal,
+        onCommitted: (gid, stands) => {
+          this.#siblings.compare(gid, stands);
+        },
+      },
+      participant,
+      listing.server,
+    );
     let error: Error | undefined;
     try {
       await pass.run(ours.filter(({ prepared }) => !skippedGids.has(prepared.gid)));
@@ -185,6 +213,20 @@ export class Recoverer {
     const gid = parseGid(prepared.gid);
     return gid?.installation === this.#options.log.installation ? [{ prepared, gid }] : [];
   }
+}
+
+/** Each sibling in the report of its own participant. */
+function withFound(
+  reports: Record<string, ParticipantReport>,
+  found: readonly SiblingFound[],
+): Record<string, ParticipantReport> {
+  const all = { ...reports };
+  for (const { participant, ...one } of found) {
+    const report = all[participant];
+    if (report === undefined) continue;
+    all[participant] = { ...report, heuristics: [...report.heuristics, one] };
+  }
+  return all;
 }
 
 function emptyReport(status: ParticipantReport['status'], error: Error): ParticipantReport {

@@ -47,7 +47,8 @@ export function assess({ survey, transaction, foreign }: Found, wanted: Decision
   }
   if (coordinator?.state === 'live') {
     objections.push(
-      `its coordinator (${coordinator.name ?? coordinator.epoch}) is alive and may be about to decide`,
+      `its coordinator (${coordinator.name ?? coordinator.epoch}) is alive and may be about to decide` +
+        (wanted === 'commit' ? ': it will be retired, and everything it has in flight aborts' : ''),
     );
   }
   const rows = prepared.map(({ row }) => row);
@@ -59,6 +60,14 @@ export function assess({ survey, transaction, foreign }: Found, wanted: Decision
   if (rows.includes('J')) {
     objections.push(
       'it is older than the memory of the log: it may have been decided, and the register is shut for it',
+    );
+    return { way: 'branches', objections, notes: [] };
+  }
+  if (rows.includes('K')) {
+    objections.push(
+      `by its id it begins at ${transaction.beganAt.toISOString()}: the log can hold no decision about it, so its ` +
+        'branches are ended one by one. Was the clock of the machine that began it wrong? Its program was told ' +
+        'that it is rolled back, unless it has died',
     );
     return { way: 'branches', objections, notes: [] };
   }

@@ -155,6 +155,12 @@ function hazardInWords(prepared: readonly BranchView[], locks: string): string {
   if (prepared.length === 0) {
     return 'Compare the rows of all participants to see how the branch has ended, then acknowledge it.';
   }
+  if (prepared.some(({ row }) => row === 'K')) {
+    return (
+      'The log can hold no decision about it, so it was never committed anywhere: "pgxa force rollback" ends it ' +
+      `(it asks for --override here). Look at the clock of the machine that began it.${locks}`
+    );
+  }
   return (
     'The log cannot tell whether it was committed elsewhere. Was the log restored from a backup, or this ' +
     'server? Look at the other participants for its rows; if it was committed there, ' +

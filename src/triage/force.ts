@@ -4,16 +4,17 @@
  * against a coordinator or against recovery is told so and has changed nothing.
  *
  *   undecided, roll back   the tombstone, as recovery writes it
- *   undecided, commit      retire the epoch, wait until its coordinator cannot roll back by itself any more,
- *                          prove the branches, then write commit with their evidence
+ *   undecided, commit      prove the branches; retire the epoch, wait until its coordinator cannot roll back by
+ *                          itself any more, prove them again, then write commit with their evidence
  *   decided otherwise      the branches alone, one by one; each that obeys is recorded as heuristic
- *   forgotten              the branches alone; the register is shut for their day
+ *   forgotten, or ahead    the branches alone; the register is shut for their day, so operators wait for each other
  */
 import { SESSION_GONE_AFTER_MS, type RecordedBranch } from '../decision-log/decision-log.ts';
 import type { AuditEntry } from '../decision-log/operator-log.ts';
+import { toError } from '../errors.ts';
 import { parseGid } from '../participant/gid.ts';
 import type { Participant } from '../participant/participant.ts';
-import type { Decision, FinishResult } from '../states.ts';
+import type { Decision, FinishResult, HeuristicKind } from '../states.ts';
 import type { Assessment } from './assess.ts';
 import type { BranchView, TransactionView } from './model.ts';
 import { resolve, type ResolveOptions, type Resolution } from './resolve.ts';
@@ -30,12 +31,20 @@ export interface ForceRequest {
 export interface ForcedBranch {
   readonly participant: string;
   readonly gid: string;
-  /** `lost`: recovery was faster, and the branch has ended as the log decided. */
-  readonly result: 'forced' | 'lost' | 'pending';
+  /**
+   * `lost`: somebody was faster, and the branch has ended the other way. `unknown`: it is gone, and nobody can tell
+   * how it has ended.
+   */
+  readonly result: 'forced' | 'lost' | 'pending' | 'unknown';
   readonly detail: string | undefined;
 }
 
-export type ForceResult =
+export type ForceResult = ForceOutcome & {
+  /** Why the end of it could not be written to the audit; its beginning stands there. */
+  readonly unaudited?: string;
+};
+
+type ForceOutcome =
   /** The operator's decision stands in the register, for all branches. */
   | { readonly kind: 'decided'; readonly resolution: Resolution }
   /** Somebody else's decision stands there: nothing was changed. */
@@ -44,8 +53,11 @@ export type ForceResult =
 
 /** The coordinator's own clock tells it by then that it may be retired; a little more, for its rounding. */
 const FENCE_MS = SESSION_GONE_AFTER_MS + 500;
+/** What has been done must be written down: as often, and so far apart, is it tried. */
+const RECORD_ATTEMPTS = 5;
+const RECORD_PAUSE_MS = 500;
 
-/** Rejects when the log does not answer; what was done until then is in the audit. */
+/** Rejects when the log does not answer before anything is done; afterwards the result says what is missing in it. */
 export async function force(options: ResolveOptions, request: ForceRequest): Promise<ForceResult> {
   const { transaction, decision, assessment, reason, override } = request;
   const open = await options.openLog();
@@ -60,8 +72,26 @@ export async function force(options: ResolveOptions, request: ForceRequest): Pro
   // Nothing is done that the audit does not know of already.
   await open.operatorLog.note({ ...entry, action: `${entry.action} begins` });
   const result = await act(options, open, request);
-  await open.operatorLog.note({ ...entry, action: `${entry.action} ended`, after: result });
-  return result;
+  const unaudited = await tryAgain(options, () =>
+    open.operatorLog.note({ ...entry, action: `${entry.action} ended`, after: result }),
+  );
+  return unaudited === undefined ? result : { ...result, unaudited: unaudited.message };
+}
+
+/** Why it failed in the end; undefined when it is done. */
+async function tryAgain(
+  { runtime }: ResolveOptions,
+  work: () => Promise<unknown>,
+): Promise<Error | undefined> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await work();
+      return undefined;
+    } catch (thrown) {
+      if (attempt === RECORD_ATTEMPTS) return toError(thrown);
+      await runtime.sleep(RECORD_PAUSE_MS);
+    }
+  }
 }
 
 function evidenceOf({ verdict, decision, coordinator, branches }: TransactionView): object {
@@ -81,9 +111,15 @@ function evidenceOf({ verdict, decision, coordinator, branches }: TransactionVie
   };
 }
 
-function act(options: ResolveOptions, open: OpenLog, request: ForceRequest): Promise<ForceResult> {
-  const { assessment, decision } = request;
-  if (assessment.way !== 'decide') return forceBranches(options, open, request);
+function act(options: ResolveOptions, open: OpenLog, request: ForceRequest): Promise<ForceOutcome> {
+  const { assessment, decision, transaction } = request;
+  if (assessment.way !== 'decide') {
+    return open.operatorLog.alone(
+      transaction.transactionId,
+      () => forceBranches(options, open, request),
+      () => lost('another operator is at work on it'),
+    );
+  }
   return decision === 'commit'
     ? decideCommit(options, open, request)
     : decideAbort(options, open, request);
@@ -93,7 +129,7 @@ async function decideAbort(
   options: ResolveOptions,
   { log }: OpenLog,
   { transaction }: ForceRequest,
-): Promise<ForceResult> {
+): Promise<ForceOutcome> {
   const { transactionId } = transaction;
   const epoch = epochOf(transaction);
   const standing = (await log.settle([{ transactionId, epoch }], 'operator')).get(transactionId);
@@ -105,9 +141,12 @@ async function decideCommit(
   options: ResolveOptions,
   { log, operatorLog }: OpenLog,
   { transaction, override }: ForceRequest,
-): Promise<ForceResult> {
+): Promise<ForceOutcome> {
   const { transactionId } = transaction;
   const epoch = epochOf(transaction);
+  // What cannot be committed must not cost a coordinator its epoch.
+  const before = await proveBranches(options, transaction);
+  if (typeof before === 'string') return lost(before);
   const isKnown = (await log.epochsOf([epoch])).has(epoch);
   // Without the override only an epoch whose time has run out is retired, by the rule of recovery.
   if (isKnown && !override && !(await log.retire(epoch, options.heartbeatLimitMs))) {
@@ -153,7 +192,7 @@ async function proveBranches(
 async function carryOut(
   options: ResolveOptions,
   transaction: TransactionView,
-): Promise<ForceResult> {
+): Promise<ForceOutcome> {
   return { kind: 'decided', resolution: await resolve(options, [transaction]) };
 }
 
@@ -161,7 +200,7 @@ async function forceBranches(
   options: ResolveOptions,
   open: OpenLog,
   request: ForceRequest,
-): Promise<ForceResult> {
+): Promise<ForceOutcome> {
   const branches = await proveBranches(options, request.transaction);
   if (typeof branches === 'string') return lost(branches);
   const forced = await Promise.all(
@@ -170,34 +209,58 @@ async function forceBranches(
   return { kind: 'branches', branches: forced };
 }
 
+/** Never rejects: what has become of a branch is told whatever becomes of the others and of the log. */
 async function forceBranch(
-  { participants, actor }: ResolveOptions,
-  { log }: OpenLog,
-  { transaction, decision, reason }: ForceRequest,
-  { participant, gid, xid, server }: BranchView,
+  options: ResolveOptions,
+  open: OpenLog,
+  request: ForceRequest,
+  branch: BranchView,
 ): Promise<ForcedBranch> {
-  const result = await finish(participants.get(participant), { gid, decision, xid, server });
-  const decided = transaction.decision?.decision;
-  if (result.kind === 'done' && decided !== undefined) {
-    await log.recordHeuristic({
-      transactionId: transaction.transactionId,
-      gid,
-      participant,
-      decision: decided,
-      kind: decision === 'commit' ? 'commit' : 'rollback',
-      evidence: `forced against the decision by ${actor}: ${reason}`,
-      foundBy: actor,
-    });
+  const { participant, gid, xid, server } = branch;
+  const told = { participant, gid };
+  const place = options.participants.get(participant);
+  const { decision, reason } = request;
+  let result: FinishResult;
+  try {
+    result = await finish(place, { gid, decision, xid, server });
+  } catch (thrown) {
+    return { ...told, result: 'pending', detail: toError(thrown).message };
   }
   switch (result.kind) {
-    case 'done':
-      return { participant, gid, result: 'forced', detail: undefined };
-    case 'heuristic':
+    case 'done': {
+      const kind = decision === 'commit' ? 'commit' : 'rollback';
+      const evidence = `forced against the decision by ${options.actor}: ${reason}`;
+      const detail = await record(options, open, request, branch, kind, evidence);
+      return { ...told, result: 'forced', detail };
+    }
+    case 'heuristic': {
       // Ended as decided, by recovery: no heuristic outcome at all.
-      return { participant, gid, result: 'lost', detail: result.evidence };
+      if (result.heuristic !== 'hazard')
+        return { ...told, result: 'lost', detail: result.evidence };
+      const missing = await record(options, open, request, branch, 'hazard', result.evidence);
+      const detail = missing === undefined ? result.evidence : `${result.evidence}; ${missing}`;
+      return { ...told, result: 'unknown', detail };
+    }
     case 'pending':
-      return { participant, gid, result: 'pending', detail: result.error.message };
+      return { ...told, result: 'pending', detail: result.error.message };
   }
+}
+
+/** Without a decision there is none that it could be against. Returns what is to be told if it cannot be kept. */
+async function record(
+  options: ResolveOptions,
+  { log }: OpenLog,
+  { transaction: { transactionId, decision } }: ForceRequest,
+  { participant, gid }: BranchView,
+  kind: HeuristicKind,
+  evidence: string,
+): Promise<string | undefined> {
+  if (decision === undefined) return undefined;
+  const found = { transactionId, gid, participant, decision: decision.decision, kind, evidence };
+  const error = await tryAgain(options, () =>
+    log.recordHeuristic({ ...found, foundBy: options.actor }),
+  );
+  return error && `the heuristic outcome could not be recorded in the log: ${error.message}`;
 }
 
 async function finish(
@@ -226,7 +289,7 @@ function epochOf({ branches }: TransactionView): string {
   return gid.epoch;
 }
 
-function lost(why: string): ForceResult {
+function lost(why: string): ForceOutcome {
   return { kind: 'lost', why };
 }
 

@@ -71,7 +71,7 @@ export const LOCKS_SQL = `
 export const WRITTEN_RELATIONS_SQL = `
   with ${HOLDERS}
   select distinct c.oid::regclass::text as relation, h.xid::text as xid,
-         array(select quote_ident(a.attname)::text
+         array(select jsonb_build_object('name', a.attname, 'builtin', a.atttypid < 16384)
                  from pg_index i cross join lateral unnest(i.indkey) with ordinality k (attnum, place)
                  join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
                 where i.indrelid = c.oid and i.indisprimary order by k.place) as keys
@@ -82,9 +82,28 @@ export const WRITTEN_RELATIONS_SQL = `
      and l.mode in ('RowShareLock', 'RowExclusiveLock')
    order by 1`;
 
-/** The names come quoted from the catalogue. */
-export function touchedRowsSql(relation: string, keys: readonly string[], limit: number): string {
-  const pairs = keys.map((key) => `'${key.replaceAll("'", "''")}', ${key}`).join(', ');
+/** A column of a primary key. */
+export interface KeyColumn {
+  readonly name: string;
+  /** Of a type that came with the server. */
+  readonly builtin: boolean;
+}
+
+/**
+ * The relation comes quoted from the catalogue; the names of the columns are values behind the xid. JSON would call the cast that the owner of a type has made for it:
+ * format() asks only the type's output function, which is the server's.
+ */
+export function touchedRowsSql(
+  relation: string,
+  keys: readonly KeyColumn[],
+  limit: number,
+): string {
+  const pairs = keys
+    .map(({ name, builtin }, index) => {
+      const column = `"${name.replaceAll('"', '""')}"`;
+      return `$${index + 2}::text, ${builtin ? column : `format('%s', ${column})`}`;
+    })
+    .join(', ');
   const row = keys.length === 0 ? 'ctid::text' : `jsonb_build_object(${pairs})::text`;
   return `select ${row} as row from only ${relation} where xmax = $1::xid limit ${limit}`;
 }

@@ -1,6 +1,7 @@
 import type { ConnectionConfig } from '../config.ts';
 import { sqlstateOf } from '../participant/sqlstate.ts';
 import { ConnectionGroup } from '../postgres/dedicated-connection.ts';
+import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
 import type { ServerIdentity } from '../states.ts';
 import {
   blockedByGid,
@@ -73,6 +74,9 @@ export class Inspector {
       connectTimeoutMs,
       commandTimeoutMs,
       onConnect: async (run) => {
+        await run({ text: SAFE_PATH_SQL });
+        // The policies of a table are code of its owner: rather an error than to run it.
+        await run({ text: 'set row_security = off' });
         await run({ text: `select set_config('default_transaction_read_only', 'on', false)` });
       },
     });
@@ -146,7 +150,10 @@ export class Inspector {
   async #rowsOf({ relation, xid, keys }: WrittenRelation): Promise<TouchedRows> {
     const [, look] = await this.#connections.runAdjacent<{ row: string }>([
       { text: `select set_config('statement_timeout', '${ROWS_TIMEOUT_MS}', false)` },
-      { text: sql.touchedRowsSql(relation, keys, ROWS_SHOWN + 1), values: [xid] },
+      {
+        text: sql.touchedRowsSql(relation, keys, ROWS_SHOWN + 1),
+        values: [xid, ...keys.map(({ name }) => name)],
+      },
       { text: `select set_config('statement_timeout', '0', false)` },
     ]);
     if (look?.status !== 'fulfilled') {
@@ -168,7 +175,7 @@ function describeFailure(reason: unknown): string {
     case '57014':
       return `the table is too large to be searched in ${ROWS_TIMEOUT_MS / 1_000} s`;
     case '42501':
-      return 'the role that pgxa connects as may not read the table';
+      return 'the role that pgxa connects as may not read the whole table (rights, or row security)';
     case '55P03':
       return 'the table is locked';
     default:
@@ -180,8 +187,8 @@ interface WrittenRelation {
   /** Quoted, with its schema where that is needed. */
   readonly relation: string;
   readonly xid: string;
-  /** Quoted names of the columns of the primary key. */
-  readonly keys: readonly string[];
+  /** The columns of the primary key. */
+  readonly keys: readonly sql.KeyColumn[];
 }
 
 interface SessionRow {

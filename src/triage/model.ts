@@ -104,7 +104,14 @@ export interface ForeignView {
 export interface ParticipantView {
   readonly name: string;
   /** Anything but `listed` is no information: it may hold branches that are not shown. */
-  readonly status: 'listed' | 'standby' | 'other-server' | 'unusable' | 'unreachable';
+  readonly status:
+    | 'listed'
+    | 'standby'
+    | 'other-server'
+    | 'unusable'
+    | 'unreachable'
+    /** The log knows it, and the configuration of this process does not name it. */
+    | 'not configured';
   readonly error: string | undefined;
   readonly server: ServerIdentity | undefined;
   readonly slots: { readonly used: number; readonly max: number } | undefined;

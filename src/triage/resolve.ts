@@ -3,8 +3,9 @@
  * operator's name. Nothing here decides; it is safe beside daemons, coordinators and other operators.
  */
 import type { DecisionLog } from '../decision-log/decision-log.ts';
+import type { OperatorLog } from '../decision-log/operator-log.ts';
 import type { Publish } from '../events.ts';
-import { parseGid } from '../participant/gid.ts';
+import { formatGid, parseGid } from '../participant/gid.ts';
 import { DECISION_TABLE, type RecoveryAction } from '../recovery/decision-table.ts';
 import { Recoverer } from '../recovery/recoverer.ts';
 import type {
@@ -13,6 +14,7 @@ import type {
   ParticipantReport,
   RecoveryReport,
 } from '../recovery/report.ts';
+import type { SiblingFound } from '../recovery/siblings.ts';
 import type { TransactionView } from './model.ts';
 import type { SurveyOptions } from './survey.ts';
 
@@ -87,19 +89,20 @@ export async function resolve(
   transactions: readonly TransactionView[],
 ): Promise<Resolution> {
   const { participants, actor } = options;
-  const { log, operatorLog } = await options.openLog();
+  const { operatorLog } = await options.openLog();
   const recoverer = await recovererOf(options);
   const chosen = new Set(transactions.map(({ transactionId }) => transactionId));
   const isChosen = (gid: string): boolean => chosen.has(parseGid(gid)?.transactionId ?? '');
   const skip = (gid: string): BranchLeft | undefined =>
     isChosen(gid) ? undefined : { ...SKIPPED, gid };
-  await recordContradictions(log, transactions, actor);
+  const known = await recordContradictions(options, transactions);
   const reports = await Promise.all(
     [...participants.keys()].map(
       async (name) => [name, await recoverer.recoverParticipant(name, { skip })] as const,
     ),
   );
-  const resolution = summarize(reports, isChosen);
+  const found = [...known, ...(await recoverer.siblingsFound())];
+  const resolution = summarize(reports, isChosen, found);
   const { committed, rolledBack, left } = resolution;
   await operatorLog.note({
     actor,
@@ -115,27 +118,45 @@ export async function resolve(
  * A branch that was seen to have ended against the decision would be seen by nobody any more once its siblings
  * are finished: it is kept until somebody acknowledges it.
  */
-async function recordContradictions(
-  log: DecisionLog,
+export async function recordContradictions(
+  options: ResolveOptions,
   transactions: readonly TransactionView[],
-  actor: string,
-): Promise<void> {
+): Promise<readonly SiblingFound[]> {
+  const { log, operatorLog } = await options.openLog();
+  const found: SiblingFound[] = [];
   for (const { transactionId, decision, branches } of transactions) {
     if (decision?.decision !== 'commit') continue;
-    for (const { participant, gid, state, xid } of branches) {
-      if (state !== 'rolled-back' || gid === '') continue;
-      await log.recordHeuristic({
-        transactionId,
-        gid,
-        participant,
-        decision: decision.decision,
-        kind: 'rollback',
-        evidence: `the decision is commit, and transaction ${xid ?? '?'} of the branch is rolled back`,
-        foundBy: actor,
-      });
+    for (const { participant, branch, gid: shown, state, xid } of branches) {
+      if (state !== 'rolled-back') continue;
+      const gid = shown === '' ? await gidOf(log, operatorLog, transactionId, branch) : shown;
+      if (gid === undefined) continue;
+      const evidence = `the decision is commit, and transaction ${xid ?? '?'} of the branch is rolled back`;
+      const one = { transactionId, gid, participant, kind: 'rollback', evidence } as const;
+      const record = { ...one, decision: decision.decision };
+      if (await log.recordHeuristic({ ...record, foundBy: options.actor })) found.push(record);
     }
   }
+  return found;
 }
+
+/** While no branch of it is prepared, only the decision tells its epoch. */
+async function gidOf(
+  { installation }: DecisionLog,
+  operatorLog: OperatorLog,
+  transactionId: string,
+  branch: number,
+): Promise<string | undefined> {
+  const [decided] = await operatorLog.history({ ...ANY, transactionId, limit: 1 });
+  return decided && formatGid({ installation, epoch: decided.epoch, transactionId, branch });
+}
+
+const ANY = {
+  since: undefined,
+  until: undefined,
+  decision: undefined,
+  decidedBy: undefined,
+  label: undefined,
+};
 
 const SKIPPED: BranchLeft = {
   gid: '',
@@ -148,6 +169,7 @@ const SKIPPED: BranchLeft = {
 function summarize(
   reports: readonly (readonly [string, ParticipantReport])[],
   isChosen: (gid: string) => boolean,
+  found: readonly SiblingFound[],
 ): Resolution {
   const sum = (count: (report: ParticipantReport) => number): number =>
     reports.reduce((total, [, report]) => total + count(report), 0);
@@ -157,9 +179,12 @@ function summarize(
     left: reports.flatMap(([participant, { left }]) =>
       left.filter(({ gid }) => isChosen(gid)).map((one) => ({ ...one, participant })),
     ),
-    heuristics: reports.flatMap(([participant, { heuristics }]) =>
-      heuristics.map((one) => ({ ...one, participant })),
-    ),
+    heuristics: [
+      ...reports.flatMap(([participant, { heuristics }]) =>
+        heuristics.map((one) => ({ ...one, participant })),
+      ),
+      ...found,
+    ],
     failed: reports.flatMap(([participant, { error }]) =>
       error === undefined ? [] : [{ participant, error: error.message }],
     ),

@@ -53,6 +53,8 @@ interface FromLog {
   readonly heuristics: readonly OpenHeuristic[];
   readonly leases: readonly LeaseRecord[];
   readonly failedAttempts: readonly FailedAttempt[];
+  /** Names of the participants that programs and daemons have registered, without those that are gone for good. */
+  readonly registered: readonly string[];
   /** Of the transactions in question. */
   readonly ids: readonly string[];
   readonly standing: ReadonlyMap<string, StandingDecision>;
@@ -91,12 +93,13 @@ export async function takeSurvey(options: SurveyOptions, about?: string): Promis
   const isOurs = ({ gid }: PreparedHere): boolean =>
     fromLog === undefined || gid.installation === fromLog.installation;
   const transactions = await judgeAll(options, looks, listed.filter(isOurs), fromLog);
+  const views = [...looks.map(({ view }) => view), ...notConfigured(options, fromLog)];
   return {
     takenAt,
     installation: fromLog?.installation,
     log: { status: fromLog === undefined ? 'unreachable' : 'reachable', error: logError },
-    complete: fromLog !== undefined && looks.every(({ view }) => view.status === 'listed'),
-    participants: looks.map(({ view }) => ({
+    complete: fromLog !== undefined && views.every(({ status }) => status === 'listed'),
+    participants: views.map((view) => ({
       ...view,
       daemon: holderOf(fromLog?.leases ?? [], view.name),
       attempt: attemptAt(fromLog?.failedAttempts ?? [], view.name, undefined),
@@ -104,6 +107,24 @@ export async function takeSurvey(options: SurveyOptions, about?: string): Promis
     transactions: withAttempts(transactions, fromLog?.failedAttempts ?? []),
     foreign: looks.flatMap((look) => foreignOf(look, fromLog?.installation)),
   };
+}
+
+/** A survey that does not look at them must not look whole: they may hold anything. */
+function notConfigured(
+  { participants }: SurveyOptions,
+  fromLog: FromLog | undefined,
+): Look['view'][] {
+  const names = (fromLog?.registered ?? []).filter((name) => !participants.has(name));
+  return names.map((name) => ({
+    name,
+    status: 'not configured',
+    error:
+      'the decision log knows it, and the configuration does not: name it there, or, if it is gone for good, ' +
+      'set retired_at of its row in pgxa.participant',
+    server: undefined,
+    slots: undefined,
+    inspectionError: undefined,
+  }));
 }
 
 type InTime = <T>(work: () => Promise<T>) => Promise<T>;
@@ -215,11 +236,12 @@ async function askLog(
 ): Promise<FromLog> {
   const ours = listed.filter(({ gid }) => gid.installation === log.installation);
   const epochIds = [...new Set(ours.map(({ gid }) => gid.epoch))];
-  const [open, leases, failedAttempts, decided, epochs, coordinators, horizonMs] =
+  const [open, leases, failedAttempts, servers, decided, epochs, coordinators, horizonMs] =
     await Promise.all([
       operatorLog.heuristics([]),
       operatorLog.leases(),
       operatorLog.failedAttempts(),
+      operatorLog.servers(),
       about === undefined ? [] : operatorLog.decidedWithPrefix(about, DECIDED_MAX),
       log.epochsOf(epochIds),
       operatorLog.coordinators({ epochs: epochIds, includeRetired: true }),
@@ -241,6 +263,7 @@ async function askLog(
     heuristics,
     leases,
     failedAttempts,
+    registered: servers.filter(({ retired }) => !retired).map(({ participant }) => participant),
     ids,
     standing,
     epochs,
@@ -267,6 +290,7 @@ async function judgeAll(
     const facts = {
       epoch,
       horizonMs: fromLog?.horizonMs ?? Number.NEGATIVE_INFINITY,
+      nowMs: Date.now(),
       heartbeatLimitMs,
       local: NOT_A_COORDINATOR,
     };

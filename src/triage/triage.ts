@@ -18,6 +18,7 @@ import type { Survey, TransactionView } from './model.ts';
 import {
   isActive,
   planOf,
+  recordContradictions,
   recoverAll,
   resolve,
   type Resolution,
@@ -67,6 +68,16 @@ export class Triage implements AsyncDisposable {
     return resolve(this.#options, transactions);
   }
 
+  /**
+   * Keeps what was seen to have ended against a commit decision until somebody acknowledges it. Returns what is
+   * new. `resolve` does it too.
+   */
+  recordContradictions(
+    transactions: readonly TransactionView[],
+  ): Promise<Resolution['heuristics']> {
+    return recordContradictions(this.#options, transactions);
+  }
+
   /** One pass over all participants, as the daemon makes it. Rejects when the log does not answer. */
   recover(): Promise<RecoveryReport> {
     return recoverAll(this.#options);
@@ -99,12 +110,13 @@ export class Triage implements AsyncDisposable {
   }
 
   /**
-   * Acknowledges the heuristic outcomes of a transaction: somebody has looked, and they are no alarm any
-   * more. Returns those that were open until now.
+   * Acknowledges the heuristic outcomes of a transaction that were shown: somebody has looked, and they are no
+   * alarm any more. Returns those that were open until now; what was recorded since it was shown stays open.
    */
-  async forget(transactionId: string, reason: string): Promise<readonly OpenHeuristic[]> {
+  async forget(shown: TransactionView, reason: string): Promise<readonly OpenHeuristic[]> {
     const { operatorLog } = await this.#options.openLog();
-    return operatorLog.acknowledge(transactionId, this.#options.actor, reason);
+    const { transactionId, heuristics } = shown;
+    return operatorLog.acknowledge(transactionId, heuristics, this.#options.actor, reason);
   }
 
   /** Ends all connections. Never rejects. */

@@ -53,6 +53,7 @@ function hazard({ branches, open }: VerdictFacts): Judgement | undefined {
   const rows = branches.map(({ row }) => row);
   if (rows.includes('I')) return { verdict: 'hazard', reason: whyOf('I') };
   if (rows.includes('J')) return { verdict: 'hazard', reason: whyOf('J') };
+  if (rows.includes('K')) return { verdict: 'hazard', reason: whyOf('K') };
   return undefined;
 }
 

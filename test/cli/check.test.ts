@@ -63,6 +63,26 @@ describe('pgxa check', () => {
     expect(await bank.pgxa('check', '--age', '0', '--config', config)).toMatchObject({ code: 3 });
   });
 
+  it('5 when the log knows a participant that the configuration does not name, and force objects', async () => {
+    // Programs have registered orders and billing; the operator's file names orders alone.
+    await bank.manager();
+    const orders = bank.participant('orders').connectionString;
+    const config = ['--config', await bank.writeConfig('one.yaml', { orders })];
+    const { id } = await bank.plant({ coordinator: 'silent' });
+    const partial = await bank.pgxa('check', '--age', '1h', ...config);
+    expect(partial).toMatchObject({ code: 5 });
+    expect(partial.stdout).toMatch(/billing is not configured/);
+    expect(partial.stderr).toMatch(/billing is not configured: the decision log knows it/);
+    expect(await bank.pgxa('list', ...config)).toMatchObject({ code: 5 });
+    const forced = ['force', 'commit', id, '--yes', '--reason', 'x', ...config];
+    expect(await bank.pgxa(...forced)).toMatchObject({
+      code: 4,
+      stderr: expect.stringMatching(/Objection: participant billing is not configured/) as string,
+    });
+    await bank.log.query(`update pgxa.participant set retired_at = now() where name = 'billing'`);
+    expect(await bank.pgxa('check', '--age', '1h', ...config)).toMatchObject({ code: 0 });
+  });
+
   it('a hazard counts at any age', async () => {
     await bank.plant({ coordinator: 'unregistered' });
     expect(await bank.pgxa('check', '--age', '1d')).toMatchObject({ code: 3 });

@@ -140,7 +140,10 @@ describe('pgxa list', () => {
     });
     const { code, data } = await bank.json<Survey>('list', '--config', config);
     expect(code).toBe(5);
-    expect(data.participants).toMatchObject([{ name: 'orders', status: 'other-server' }]);
+    expect(data.participants).toMatchObject([
+      { name: 'orders', status: 'other-server' },
+      { name: 'billing', status: 'not configured' },
+    ]);
     expect(data.transactions).toEqual([]);
   });
 

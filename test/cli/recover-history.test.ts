@@ -1,4 +1,5 @@
 /** `pgxa recover`, `coordinators` and `history`: what recovery sees, who runs, what was decided by whom. */
+import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type {
@@ -116,6 +117,35 @@ describe('pgxa recover, coordinators, history', () => {
     expect((await bank.pgxa('coordinators', '--all', '-o', 'wide')).stdout).toMatch(
       /running .* retired .* by coordinator/,
     );
+  });
+
+  it('history looks a day back unless it is told otherwise: an old transaction that was ended today is in it', async () => {
+    const DAY_MS = 86_400_000;
+    const epoch = 'a'.repeat(16);
+    const decide = async (id: string, by: string, decidedDaysAgo: number): Promise<void> => {
+      await bank.log.query('select pgxa.make_partition(pgxa.moment_of($1))', [id]);
+      await bank.log.query('alter table pgxa.decision disable trigger decision_is_not_late');
+      await bank.log.query(
+        `insert into pgxa.decision (transaction_id, epoch, outcome, decided_by, decided_at)
+         values ($1, $2, 'commit', $3, clock_timestamp() - $4 * interval '1 day')`,
+        [id, epoch, by, decidedDaysAgo],
+      );
+    };
+    const old = uuidv7({ msecs: Date.now() - 3 * DAY_MS });
+    const ended = uuidv7({ msecs: Date.now() - 3 * DAY_MS });
+    const recent = uuidv7();
+    await decide(old, 'coordinator', 3);
+    await decide(ended, 'operator', 0);
+    await decide(recent, 'coordinator', 0);
+    const shown = async (...args: readonly string[]): Promise<string[]> => {
+      const { data } = await bank.json<{ decisions: DecisionRecord[] }>('history', ...args);
+      return data.decisions.map(({ transactionId }) => transactionId).sort();
+    };
+    expect(await shown()).toEqual([ended, recent].sort());
+    expect(await shown('--since', '4d')).toEqual([old, ended, recent].sort());
+    expect(await shown('--until', '2d')).toEqual([]);
+    expect(await shown('--until', '60h')).toEqual([old]);
+    expect(await shown('--id', old)).toEqual([old]);
   });
 
   it('history: decisions newest first, chosen by outcome, author, label, time; --audit what was done by hand', async () => {

@@ -115,7 +115,11 @@ describe('pgxa resolve', () => {
   it('a branch that was rolled back by hand is kept as contradictory when the others are finished', async () => {
     const { id } = await bank.plant({ coordinator: 'retired', decision: 'commit' });
     await rollbackAll(bank.participant('billing'));
-    expect(await bank.pgxa('resolve', id, '--yes')).toMatchObject({ code: 0 });
+    const resolved = await bank.json<Resolution>('resolve', id, '--yes');
+    expect(resolved).toMatchObject({
+      code: 3,
+      data: { committed: 1, heuristics: [{ participant: 'billing', kind: 'rollback' }] },
+    });
     expect(await bank.markers()).toEqual({ orders: 1, billing: 0 });
     const { data } = await bank.json<Survey>('list');
     expect(data.transactions).toMatchObject([
@@ -127,6 +131,21 @@ describe('pgxa resolve', () => {
     ]);
     expect(await bank.pgxa('forget', id, '--yes', '--reason', 'mended')).toMatchObject({ code: 0 });
     expect((await bank.json<Survey>('list')).data.transactions).toEqual([]);
+  });
+
+  it('a branch that was rolled back by hand is kept also when no branch of it is left to finish', async () => {
+    const { id, gids } = await bank.plant({ coordinator: 'retired', decision: 'commit' });
+    await rollbackAll(bank.participant('billing'));
+    await bank.participant('orders').query(`commit prepared '${String(gids[0])}'`);
+    expect(await bank.pgxa('resolve', id, '--yes')).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('recorded: billing: the decision is commit') as string,
+    });
+    expect(await bank.log.query('select gid, kind from pgxa.heuristic')).toEqual([
+      { gid: gids[1], kind: 'rollback' },
+    ]);
+    // It is known now.
+    expect(await bank.pgxa('resolve', id, '--yes')).toMatchObject({ code: 0 });
   });
 
   it('raced by recovery and by a second operator: every transaction has one outcome, no heuristic', async () => {

@@ -34,27 +34,27 @@ describe('pgxa show and explain', () => {
     expect(byPid.get(behind ?? 0)).toMatchObject({ depth: 2, blockedBy: [direct] });
     expect(byPid.get(alter ?? 0)).toMatchObject({
       depth: 1,
-      waitsFor: 'item, AccessExclusiveLock',
+      waitsFor: 'public.item, AccessExclusiveLock',
     });
     expect(blocked.every(({ waitMs }) => (waitMs ?? -1) >= 0)).toBe(true);
     expect(data.details).toMatchObject([{ participant: 'orders', gid: gids[0] }]);
     expect(data.details[0]?.locks).toContainEqual({
       kind: 'relation',
-      object: 'item',
+      object: 'public.item',
       mode: 'RowExclusiveLock',
       count: 1,
     });
     const { stdout } = await bank.pgxa('show', id);
     expect(stdout).toMatch(/Sessions blocked on orders:/);
     expect(stdout).toMatch(new RegExp(`^ {2}${behind} .*${direct}`, 'm'));
-    expect(stdout).toMatch(/relation +item +RowExclusiveLock +1/);
+    expect(stdout).toMatch(/relation +public\.item +RowExclusiveLock +1/);
   });
 
   it('shows the keys of rows that the branch has updated, where the table can be read', async () => {
     const { id } = await bank.plantBlocking();
     const [rows] = (await bank.json<Explanation>('show', id)).data.details[0]?.rows ?? [];
     // ALTER TABLE waits for the lock, and readers wait behind it: then it is said that it cannot be seen.
-    expect(rows?.relation).toBe('item');
+    expect(rows?.relation).toBe('public.item');
     expect(rows?.rows.length === 1 || rows?.error !== undefined).toBe(true);
     const account = bank.participant('billing');
     const planted = await bank.plant({ coordinator: 'live', on: ['billing'] });
@@ -63,7 +63,7 @@ describe('pgxa show and explain', () => {
       `begin; update account set balance = 1 where id = 7; prepare transaction '${String(planted.gids[0])}'`,
     );
     const [seen] = (await bank.json<Explanation>('show', planted.id)).data.details[0]?.rows ?? [];
-    expect(seen).toMatchObject({ relation: 'account', rows: ['{"id": 7}'], hasMore: false });
+    expect(seen).toMatchObject({ relation: 'public.account', rows: ['{"id": 7}'], hasMore: false });
     const [without] = (await bank.json<Explanation>('show', planted.id, '--no-rows')).data.details;
     expect(without?.rows).toEqual([]);
   });

@@ -4,7 +4,7 @@ import { decide, DECISION_TABLE, type Observation } from '../../src/recovery/dec
 
 const SERVERS = ['registered', 'standby', 'other'] as const;
 const GIDS = ['ours', 'foreign'] as const;
-const DECISIONS = ['commit', 'abort', 'none', 'forgotten'] as const;
+const DECISIONS = ['commit', 'abort', 'none', 'forgotten', 'ahead'] as const;
 const COORDINATORS = ['live', 'silent', 'retired', 'unregistered'] as const;
 
 const ALL: Observation[] = SERVERS.flatMap((server) =>
@@ -17,7 +17,7 @@ const ALL: Observation[] = SERVERS.flatMap((server) =>
 
 describe('the decision table of recovery', () => {
   it('every observation meets exactly one row', () => {
-    expect(ALL).toHaveLength(96);
+    expect(ALL).toHaveLength(120);
     for (const observation of ALL) expect(() => decide(observation)).not.toThrow();
   });
 

@@ -7,6 +7,7 @@ import {
   VOTE_LOOK_SQL,
 } from '../../../src/participant/branch-statements.ts';
 import { SERVER_FACTS_SQL, STATUS_BARRIER_SQL } from '../../../src/participant/server-facts.ts';
+import { SAFE_PATH_SQL } from '../../../src/postgres/safe-path.ts';
 import type { WireStatement } from '../wire.ts';
 import { bool, fieldsOf, rowsAnswer, ServerError, type Answer, type Row } from './replies.ts';
 import type { SimulatedServer } from './server.ts';
@@ -279,9 +280,10 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
   pattern('unlock', is(UNLOCK_SQL), () => unlock),
   pattern(
     'limits',
-    (text) => text.startsWith("select set_config('lock_timeout', $1, true)"),
+    (text) => text.startsWith("select pg_catalog.set_config('lock_timeout', $1, true)"),
     limits,
   ),
+  pattern('set-path', is(SAFE_PATH_SQL), answers({ tag: 'SET' })),
   pattern(
     'show-warnings',
     (text) => text.startsWith("select set_config('client_min_messages', 'warning', false)"),
