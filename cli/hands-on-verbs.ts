@@ -1,11 +1,51 @@
 /** The verbs for people at a keyboard, as commander knows them. Each loads its own module. */
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 
 import type { Run } from './program.ts';
+import { seconds } from './triage-verbs.ts';
 import type { SandboxOptions } from './verbs/sandbox.ts';
+import type { WatchOptions } from './verbs/watch.ts';
 
 export function addHandsOnVerbs(program: Command, run: Run): void {
+  addWatch(program, run);
   addSandbox(program, run);
+}
+
+function addWatch(program: Command, run: Run): void {
+  program
+    .command('watch')
+    .description('a live view of what is in doubt; q quits')
+    .option('-n, --interval <seconds>', 'pause between two looks', seconds, 2)
+    .option('-p, --participant <name...>', 'look at these alone')
+    .addOption(
+      new Option('-o, --output <format>', 'table and wide: the view; jsonl: a survey on each line')
+        .choices(['table', 'wide', 'jsonl'])
+        .default('table'),
+    )
+    .option('--timeout <seconds>', 'longest wait for any one server (default: 5)', seconds)
+    .addHelpText(
+      'after',
+      `
+On a terminal it takes the whole screen, follows its size, cuts what does not fit, and gives it back at the
+end. Keys: q or Ctrl-C quits; w shows a line for every branch; space looks at once; Ctrl-Z suspends. Colours
+repeat what the words say, and NO_COLOR turns them off.
+
+Off a terminal, or with TERM=dumb, it prints one list below the other, each under its time. With -o jsonl
+each look is one line, of the form that "pgxa list -o json" has.
+
+What does not answer within --timeout is shown as missing (PARTIAL), and asked again; the others are shown.
+
+Exit codes: 0 ended by you; 1 failed; 2 wrong usage or configuration.
+
+Examples:
+  pgxa watch
+  pgxa watch -n 10 -p orders
+  pgxa watch -o jsonl | jq -c '[.takenAt, (.transactions | length)]'
+`,
+    )
+    .action((options: WatchOptions) =>
+      run(async (context) => (await import('./verbs/watch.ts')).runWatch(context, options)),
+    );
 }
 
 function addSandbox(program: Command, run: Run): void {

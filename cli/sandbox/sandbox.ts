@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { migrateDecisionLog } from '../../src/index.ts';
 import type { SandboxPlaces } from './config-text.ts';
 import { leaveDoubt, type Doubt } from './doubt.ts';
-import { newPassword, openFolder, SERVERS, type SandboxFolder } from './folder.ts';
+import {
+  newPassword,
+  openFolder,
+  SERVERS,
+  type SandboxFolder,
+  type SandboxState,
+} from './folder.ts';
 import { postGuardian, type Dismiss } from './guardian.ts';
 import { choosePorts } from './ports.ts';
 import { SandboxProblem } from './problem.ts';
@@ -31,15 +37,21 @@ export class Sandbox {
   readonly #servers: readonly SandboxServer[];
   readonly #dismiss: Dismiss;
   readonly #keep: boolean;
+  readonly #state: SandboxState;
   readonly version: string;
+  /** It can be gone on with. */
+  #isComplete: boolean;
 
   private constructor(
     folder: SandboxFolder,
     servers: readonly SandboxServer[],
     version: string,
+    state: SandboxState,
     keep: boolean,
   ) {
     this.#folder = folder;
+    this.#state = state;
+    this.#isComplete = folder.kept !== undefined;
     this.#servers = servers;
     this.#keep = keep;
     this.version = version;
@@ -79,8 +91,7 @@ export class Sandbox {
             programs,
           }),
       );
-      await folder.remember({ major, ports, password });
-      return new Sandbox(folder, servers, found.version, keep);
+      return new Sandbox(folder, servers, found.version, { major, ports, password }, keep);
     } catch (error) {
       if (kept === undefined) await folder.remove();
       throw error;
@@ -89,6 +100,11 @@ export class Sandbox {
 
   get path(): string {
     return this.#folder.path;
+  }
+
+  /** Half of one is of no use to anybody. */
+  get isKept(): boolean {
+    return this.#keep && this.#isComplete;
   }
 
   get servers(): readonly SandboxServer[] {
@@ -110,7 +126,12 @@ export class Sandbox {
     // All of them are waited for, so that none starts behind the back of stop().
     const started = await Promise.allSettled(this.#servers.map((server) => server.start()));
     for (const one of started) if (one.status === 'rejected') throw one.reason;
-    if (this.#folder.kept !== undefined) return;
+    if (!this.#isComplete) await this.#fill();
+    await this.#folder.remember(this.#state);
+    this.#isComplete = true;
+  }
+
+  async #fill(): Promise<void> {
     await this.#server('log').run('postgres', [`create database ${LOG_DATABASE}`]);
     await Promise.all(
       ['orders', 'billing'].map(async (name) => {
@@ -130,7 +151,7 @@ export class Sandbox {
   async stop(): Promise<void> {
     await Promise.all(this.#servers.map((server) => server.stop()));
     this.#dismiss();
-    if (!this.#keep) await this.#folder.remove();
+    if (!this.isKept) await this.#folder.remove();
   }
 
   #server(name: string): SandboxServer {

@@ -70,9 +70,9 @@ async function work(
   } finally {
     say(terminal, 'stopping the servers …');
     await sandbox.stop();
-    if (options.keep !== true && text !== undefined) await removeConfig(file, text);
+    if (!sandbox.isKept && text !== undefined) await removeConfig(file, text);
     const kept = `kept ${sandbox.path}; to go on: pgxa sandbox --force --keep --dir ${shellWord(sandbox.path)}`;
-    say(terminal, options.keep === true ? kept : 'the servers and their data are gone');
+    say(terminal, sandbox.isKept ? kept : 'the servers and their data are gone');
   }
 }
 
