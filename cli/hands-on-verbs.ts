@@ -1,14 +1,18 @@
 /** The verbs for people at a keyboard, as commander knows them. Each loads its own module. */
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Argument, InvalidArgumentError, Option, type Command } from 'commander';
 
+import { SHELLS, type Shell } from './completion/scripts.ts';
 import type { Run } from './program.ts';
 import { seconds } from './triage-verbs.ts';
 import type { SandboxOptions } from './verbs/sandbox.ts';
+import type { GuidedOptions } from './verbs/triage.ts';
 import type { WatchOptions } from './verbs/watch.ts';
 
 export function addHandsOnVerbs(program: Command, run: Run): void {
   addWatch(program, run);
+  addTriage(program, run);
   addSandbox(program, run);
+  addCompletion(program, run);
 }
 
 function addWatch(program: Command, run: Run): void {
@@ -48,6 +52,34 @@ Examples:
     );
 }
 
+function addTriage(program: Command, run: Run): void {
+  program
+    .command('triage')
+    .description('guided: what is in doubt, explained, and what can safely be done about it')
+    .option('--timeout <seconds>', 'longest wait for any one server', seconds)
+    .addHelpText(
+      'after',
+      `
+It lists what is in doubt, explains the one that you choose, and offers only what is safe for it: resolve it,
+see everything about it, leave it; decide it by hand (with the evidence, a reason, and the id typed back)
+where nothing stands against that; acknowledge a heuristic outcome. Each does exactly what the verb of that
+name does, with the same questions and the same audit. What needs --override is never offered here.
+
+Arrows choose, Enter takes, Esc or Ctrl-C goes back and changes nothing.
+
+It needs a terminal. Off one: pgxa list, explain, resolve --yes, force --yes --reason, forget --yes --reason.
+
+Exit codes: 0 ended by you, or nothing is left; 2 this is no terminal; 5 something did not answer.
+
+Example:
+  pgxa triage
+`,
+    )
+    .action((options: GuidedOptions) =>
+      run(async (context) => (await import('./verbs/triage.ts')).runTriage(context, options)),
+    );
+}
+
 function addSandbox(program: Command, run: Run): void {
   program
     .command('sandbox')
@@ -83,6 +115,43 @@ Examples:
     )
     .action((options: SandboxOptions) =>
       run(async (context) => (await import('./verbs/sandbox.ts')).runSandbox(context, options)),
+    );
+}
+
+function addCompletion(program: Command, run: Run): void {
+  program
+    .command('completion')
+    .description('a script that completes verbs, options, and the ids of what is in doubt')
+    .addArgument(new Argument('<shell>', 'for which one').choices(SHELLS))
+    .addHelpText(
+      'after',
+      `
+It completes verbs, options, their values, participants from the configuration, and for show, explain, resolve,
+force and forget the ids of what is in doubt just now. The log and the participants are asked for at most a
+second; if they do not answer, no ids are offered, and nothing is said.
+
+Exit codes: 0; 2 for another shell.
+
+Examples:
+  eval "$(pgxa completion bash)"                                              this session
+  pgxa completion bash > ~/.local/share/bash-completion/completions/pgxa      for good, bash
+  pgxa completion zsh > "\${fpath[1]}/_pgxa"                                   for good, zsh
+  pgxa completion fish > ~/.config/fish/completions/pgxa.fish                 for good, fish
+`,
+    )
+    .action((shell: Shell) =>
+      run(async (context) =>
+        (await import('./verbs/completion.ts')).printCompletion(context, shell),
+      ),
+    );
+  program
+    .command('__complete', { hidden: true })
+    .argument('[words...]')
+    .helpOption(false)
+    .action((words: string[]) =>
+      run(async (context) =>
+        (await import('./verbs/completion.ts')).complete(context, program, words),
+      ),
     );
 }
 
