@@ -36,7 +36,7 @@ export async function frameOf(
   const head = [fit(titleOf(view), columns), ...missing(survey).map((line) => fit(line, columns))];
   const painted = head.map((line, at) => paint(at === 0 ? 'bold' : 'red', line));
   const body = survey === undefined ? [] : await bodyOf(survey, wide);
-  const room = Math.max(0, rows - head.length - 2);
+  const room = Math.max(0, rows - head.length - 1);
   const shown = body.length > room ? body.slice(0, Math.max(0, room - 1)) : body;
   const left = body.length - shown.length;
   const lines = shown.map((line) => colourVerdict(fit(line, columns), survey, paint));
