@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 
 import { VERSION } from '../src/version.ts';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
+import { addHandsOnVerbs } from './hands-on-verbs.ts';
 import type { Terminal } from './terminal.ts';
 import { addTriageVerbs } from './triage-verbs.ts';
 
@@ -32,6 +33,7 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
   addMigrate(program, run);
   addConfig(program, run);
   addTriageVerbs(program, run);
+  addHandsOnVerbs(program, run);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (thrown) {

@@ -6,6 +6,8 @@ export interface Terminal {
   readonly stderr: NodeJS.WritableStream;
   /** Where people answer; absent when nobody is there. */
   readonly stdin?: NodeJS.ReadStream;
+  /** How a question is put where it is not a line on stdin; undefined is "no", whatever was asked. */
+  readonly question?: (text: string) => Promise<string | undefined>;
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
 }

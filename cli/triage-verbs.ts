@@ -320,7 +320,7 @@ Examples:
     );
 }
 
-function seconds(text: string): number {
+export function seconds(text: string): number {
   const value = Number(text);
   if (!Number.isFinite(value) || value <= 0 || value > 3_600) {
     throw new InvalidArgumentError('expected seconds, more than 0 and at most 3600');

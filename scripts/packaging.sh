@@ -1,6 +1,6 @@
 #!/bin/bash
 # Tests what is around the daemon on the real thing: the unit under a real systemd in a container, and
-# docker/compose.yaml with the image of docker/Dockerfile. Brings all that this needs: a Docker engine (one of
+# docker/compose.yaml with the image of docker/Dockerfile; and completion in zsh and fish. Brings all that this needs: a Docker engine (one of
 # our own if none answers; root only) and images that are built here, since none can be pulled everywhere.
 #
 #   scripts/packaging.sh [test file …]
@@ -37,7 +37,7 @@ else
   export PGXA_COMPOSE=docker-compose
 fi
 engine_start
-engine_install debootstrap:debootstrap
+engine_install debootstrap:debootstrap zsh:zsh fish:fish
 
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
 has_image "$PGXA_SYSTEMD_IMAGE" || docker/node-image.sh "$PGXA_SYSTEMD_IMAGE" systemd

@@ -9,9 +9,10 @@ export function isInteractive({ stdin, stderr }: Terminal): boolean {
 
 /** Asks on stderr, because stdout is for data. Undefined when the input ends. */
 export async function ask(
-  { stdin, stderr }: Terminal,
+  { stdin, stderr, question: put }: Terminal,
   question: string,
 ): Promise<string | undefined> {
+  if (put !== undefined) return (await put(question))?.trim();
   if (stdin === undefined) return undefined;
   const lines = createInterface({ input: stdin, output: stderr });
   const ended = new AbortController();

@@ -2,6 +2,7 @@ import { hostname, userInfo } from 'node:os';
 
 import { openTriage, type Survey, type Triage } from '../../src/index.ts';
 import { daemonConfigOf, loadConfigFile } from '../config-file.ts';
+import { ConfigFileError } from '../config/problem.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { VerbContext } from '../program.ts';
 import type { Terminal } from '../terminal.ts';
@@ -25,16 +26,36 @@ export interface Session {
 
 /** Opens what the configuration describes for one verb, and closes it whatever happens. */
 export async function withTriage(
-  { terminal, configPath }: VerbContext,
-  { output, timeout }: CommonOptions,
+  context: VerbContext,
+  options: CommonOptions,
   purpose: 'monitor' | 'operator',
   work: (session: Session) => Promise<ExitCode>,
 ): Promise<ExitCode> {
+  const session = openSession(context, options, purpose);
+  try {
+    return await work(session);
+  } finally {
+    await session.triage.close();
+  }
+}
+
+/**
+ * Opens what the configuration describes; whoever opens it closes its triage.
+ *
+ * @param chosen names of the participants to look at; default all of them.
+ */
+export function openSession(
+  { terminal, configPath }: VerbContext,
+  { output, timeout }: CommonOptions,
+  purpose: 'monitor' | 'operator',
+  chosen?: readonly string[],
+): Session {
   const file = loadConfigFile(configPath, terminal);
   const config = daemonConfigOf(file);
   const limitMs = timeout === undefined ? undefined : Math.max(1, Math.round(timeout * 1_000));
   const triage = openTriage({
     ...config,
+    participants: onlyThese(config.participants, chosen),
     name: 'cli',
     actor: actor(),
     purpose,
@@ -46,11 +67,24 @@ export async function withTriage(
         }),
   });
   const redact = (text: string): string => file.redactor.redact(text);
-  try {
-    return await work({ triage, terminal, output, redact });
-  } finally {
-    await triage.close();
-  }
+  return { triage, terminal, output, redact };
+}
+
+function onlyThese<T>(
+  all: Readonly<Record<string, T>>,
+  chosen: readonly string[] | undefined,
+): Readonly<Record<string, T>> {
+  if (chosen === undefined) return all;
+  return Object.fromEntries(
+    chosen.map((name) => {
+      const place = Object.hasOwn(all, name) ? all[name] : undefined;
+      if (place !== undefined) return [name, place];
+      const known = Object.keys(all).join(', ');
+      throw new ConfigFileError(undefined, [
+        { path: [], message: `no participant is called ${JSON.stringify(name)} (known: ${known})` },
+      ]);
+    }),
+  );
 }
 
 /** Who the audit will name. */

@@ -21,30 +21,40 @@ export function runForce(
   id: string,
   options: ForceOptions,
 ): Promise<ExitCode> {
-  return withTriage(context, options, 'operator', async (session) => {
-    const { triage, terminal } = session;
-    const found = await triage.find(id);
-    warnPartial(found.survey, terminal);
-    const assessment = triage.assess(found, decision);
-    await showEvidence(session, found, assessment);
-    if (assessment.way === 'as-decided') return asDecided(session, found);
-    const { transaction } = found;
-    const isRefused = assessment.way === 'refused' || transaction === undefined;
-    if (isRefused || (assessment.objections.length > 0 && options.override !== true)) {
-      const more = isRefused ? '' : ' (--override with a reason, as the last resort)';
-      return refuse(session, `refused: ${assessment.objections.join('; ')}${more}`);
-    }
-    const reason = await confirm(session, transaction.transactionId, decision, options);
-    if (reason === undefined) return EXIT.refused;
-    const override = options.override === true;
-    const result = await triage.force({ transaction, decision, assessment, reason, override });
-    await report(session, result);
-    const missing = whatIsMissing(result);
-    for (const what of missing) {
-      terminal.stderr.write(`pgxa: ${oneLine(session.redact(what), 400)}\n`);
-    }
-    return missing.length > 0 ? EXIT.failed : codeOf(result);
-  });
+  return withTriage(context, options, 'operator', (session) =>
+    forceNow(session, decision, id, options),
+  );
+}
+
+/** The verb in a session that is open. */
+export async function forceNow(
+  session: Session,
+  decision: Decision,
+  id: string,
+  options: ForceOptions,
+): Promise<ExitCode> {
+  const { triage, terminal } = session;
+  const found = await triage.find(id);
+  warnPartial(found.survey, terminal);
+  const assessment = triage.assess(found, decision);
+  await showEvidence(session, found, assessment);
+  if (assessment.way === 'as-decided') return asDecided(session, found);
+  const { transaction } = found;
+  const isRefused = assessment.way === 'refused' || transaction === undefined;
+  if (isRefused || (assessment.objections.length > 0 && options.override !== true)) {
+    const more = isRefused ? '' : ' (--override with a reason, as the last resort)';
+    return refuse(session, `refused: ${assessment.objections.join('; ')}${more}`);
+  }
+  const reason = await confirm(session, transaction.transactionId, decision, options);
+  if (reason === undefined) return EXIT.refused;
+  const override = options.override === true;
+  const result = await triage.force({ transaction, decision, assessment, reason, override });
+  await report(session, result);
+  const missing = whatIsMissing(result);
+  for (const what of missing) {
+    terminal.stderr.write(`pgxa: ${oneLine(session.redact(what), 400)}\n`);
+  }
+  return missing.length > 0 ? EXIT.failed : codeOf(result);
 }
 
 /** On stderr: whoever decides has to have seen it, whatever becomes of stdout. */

@@ -14,30 +14,37 @@ export function runForget(
   id: string,
   options: ForgetOptions,
 ): Promise<ExitCode> {
-  return withTriage(context, options, 'operator', async (session) => {
-    const { triage, terminal, output } = session;
-    const { survey, transaction } = await triage.find(id);
-    warnPartial(survey, terminal);
-    const open = (transaction?.heuristics ?? []).filter((one) => one.acknowledged === undefined);
-    if (transaction === undefined || open.length === 0) {
-      terminal.stderr.write(
-        'pgxa: refused: there is no heuristic outcome to acknowledge (what is in doubt is never forgotten: ' +
-          'pgxa resolve, or pgxa force)\n',
-      );
-      return EXIT.refused;
-    }
-    terminal.stderr.write(await heuristicsTable(open));
-    const reason = await confirm(session, options);
-    if (reason === undefined) return EXIT.refused;
-    const forgotten = await triage.forget(transaction, reason);
-    await print(terminal, output, {
-      schema: 'pgxa.forgotten/1',
-      data: { forgotten },
-      lines: forgotten.map((one) => ({ ...one })),
-      text: () => `${forgotten.length} acknowledged\n`,
-    });
-    return EXIT.fine;
+  return withTriage(context, options, 'operator', (session) => forgetNow(session, id, options));
+}
+
+/** The verb in a session that is open. */
+export async function forgetNow(
+  session: Session,
+  id: string,
+  options: ForgetOptions,
+): Promise<ExitCode> {
+  const { triage, terminal, output } = session;
+  const { survey, transaction } = await triage.find(id);
+  warnPartial(survey, terminal);
+  const open = (transaction?.heuristics ?? []).filter((one) => one.acknowledged === undefined);
+  if (transaction === undefined || open.length === 0) {
+    terminal.stderr.write(
+      'pgxa: refused: there is no heuristic outcome to acknowledge (what is in doubt is never forgotten: ' +
+        'pgxa resolve, or pgxa force)\n',
+    );
+    return EXIT.refused;
+  }
+  terminal.stderr.write(await heuristicsTable(open));
+  const reason = await confirm(session, options);
+  if (reason === undefined) return EXIT.refused;
+  const forgotten = await triage.forget(transaction, reason);
+  await print(terminal, output, {
+    schema: 'pgxa.forgotten/1',
+    data: { forgotten },
+    lines: forgotten.map((one) => ({ ...one })),
+    text: () => `${forgotten.length} acknowledged\n`,
   });
+  return EXIT.fine;
 }
 
 function heuristicsTable(

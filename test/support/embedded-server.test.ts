@@ -11,7 +11,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { EmbeddedServer } from './embedded-server.ts';
 import { findInstallation } from './embedded-binaries.ts';
 import { childrenOf, lookAt } from './process-tree.mjs';
-import { canReach, serverUser } from './unprivileged-user.ts';
+import { canReach, serverUser } from '../../cli/sandbox/server-user.ts';
 import { waitFor } from './wait.ts';
 
 const owner = fileURLToPath(new URL('./server-owner.ts', import.meta.url));

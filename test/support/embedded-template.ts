@@ -1,7 +1,8 @@
 import { appendFile, chown, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runCommand } from './command.ts';
-import { buildOnce, cacheDirectory, exists, type Installation } from './embedded-binaries.ts';
+import { runCommand } from '../../cli/sandbox/command.ts';
+import { exists } from '../../cli/sandbox/embedded-package.ts';
+import { buildOnce, cacheDirectory, type Installation } from './embedded-binaries.ts';
 
 /** To be raised when what buildTemplate() makes changes: an old cache is then left alone. */
 const templateVersion = 1;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { removeSharedMemory } from './process-tree.mjs';
 import { directoryMarker, directoryRemoved, reapDirectory } from './reaper-client.ts';
-import { canReach, type ServerUser } from './unprivileged-user.ts';
+import { canReach, type ServerUser } from '../../cli/sandbox/server-user.ts';
 
 const memory = '/dev/shm';
 const roomNeeded = 4 * 2 ** 30;

@@ -1,13 +1,13 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
-/** Who runs the servers; undefined means: the one who runs the tests. */
+/** Who runs the servers; undefined means: the one who runs this process. */
 export interface ServerUser {
   readonly uid: number;
   readonly gid: number;
 }
 
-/** PostgreSQL refuses to run as root, so root's tests run their servers as somebody else. */
+/** PostgreSQL refuses to run as root, so root's servers run as somebody else. */
 export async function serverUser(): Promise<ServerUser | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
@@ -16,7 +16,7 @@ export async function serverUser(): Promise<ServerUser | undefined> {
     if (fields) return { uid: Number(fields[2]), gid: Number(fields[3]) };
   }
   throw new Error(`PostgreSQL refuses to run as root, and /etc/passwd has neither user "postgres"
-nor "nobody" to run it as. Run the tests as an ordinary user, or create one of the two.`);
+nor "nobody" to run it as. Do this as an ordinary user, or create one of the two.`);
 }
 
 /** Whether the user may pass through every folder above `path` and read (and enter) it. */

@@ -15,7 +15,7 @@ export async function runCommand(
 ): Promise<string> {
   const child = spawn(file, args, {
     ...options,
-    // A fixed locale: neither initdb nor its messages may depend on who runs the tests.
+    // A fixed locale: neither initdb nor its messages may depend on who runs them.
     env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
