@@ -33,7 +33,8 @@ interface Struck {
 
 export class Nemesis {
   readonly #world: World;
-  readonly #waiting = new Map<string, { nth: number; fault: PlannedFault }[]>();
+  /** By kind and phase. */
+  readonly #waiting = new Map<string, Map<string, { nth: number; fault: PlannedFault }[]>>();
   #over = false;
   readonly #slots: { server: SimulatedServer; gid: string }[] = [];
   readonly fired: string[] = [];
@@ -48,25 +49,20 @@ export class Nemesis {
         });
         continue;
       }
-      const key = `${when.kind} ${when.phase}`;
-      const list = this.#waiting.get(key) ?? [];
-      list.push({ nth: when.nth, fault });
-      this.#waiting.set(key, list);
+      const byPhase = this.#waiting.get(when.kind) ?? new Map<string, never[]>();
+      this.#waiting.set(when.kind, byPhase);
+      byPhase.set(when.phase, [...(byPhase.get(when.phase) ?? []), { nth: when.nth, fault }]);
     }
   }
 
   /** A statement has come this far. */
-  reached(
-    kind: string,
-    phase: string,
-    where: Omit<Struck, 'server'> & { server: SimulatedServer },
-  ): void {
+  reached(kind: string, phase: string, where: () => Struck): void {
     if (this.#over) return;
-    const waiting = this.#waiting.get(`${kind} ${phase}`);
+    const waiting = this.#waiting.get(kind)?.get(phase);
     if (waiting === undefined) return;
     for (const entry of waiting) {
       entry.nth -= 1;
-      if (entry.nth === 0) this.#strike(entry.fault, where);
+      if (entry.nth === 0) this.#strike(entry.fault, where());
     }
   }
 

@@ -1,6 +1,6 @@
 /** One schedule: a plan is carried out, then everything is healed, and then everything is judged. */
 import { CoordinatorActor, RecovererActor, type Stage } from './actors.ts';
-import { installHost } from './host.ts';
+import { installHost, type ClientKind } from './host.ts';
 import { Nemesis, type World } from './nemesis.ts';
 import { SimulatedLink, SimulatedNetwork } from './network.ts';
 import { Oracle, type Told, type Violation } from './oracle.ts';
@@ -26,6 +26,8 @@ export interface ScheduleResult {
 export interface ScheduleOptions {
   readonly omission?: Omission;
   readonly keepTrace?: boolean;
+  /** Instead of the one that the seed has: nothing else may change by it. */
+  readonly client?: ClientKind;
   /** Called between the phases, for planted violations. */
   readonly beforeJudgement?: (world: World) => void;
   readonly beforeLiveness?: (world: World) => void;
@@ -50,6 +52,13 @@ export function runSchedule(seed: number, options: ScheduleOptions = {}): Schedu
   const plan = drawPlan(seed, options.omission);
   const schedule = new Schedule(plan, options);
   return schedule.run();
+}
+
+/** One in so many schedules runs over pg's own client. */
+const PG_EVERY = 20;
+
+function clientOf(seed: number): ClientKind {
+  return seed % PG_EVERY === 0 ? 'pg' : 'light';
 }
 
 class Schedule {
@@ -82,12 +91,12 @@ class Schedule {
       slow: plan.slow,
       sending: (link, kind) => {
         this.#trace.add(link.process, 'sends', kind, link.server.name);
-        this.#nemesis.reached(kind, 'sent', {
+        this.#nemesis.reached(kind, 'sent', () => ({
           process: link.process,
           server: link.server,
           session: link.session,
           link,
-        });
+        }));
       },
     });
     const participants = new Map(servers.map((server) => [server.name, server]));
@@ -120,7 +129,8 @@ class Schedule {
   }
 
   run(): ScheduleResult {
-    const uninstall = installHost(this.#world.network);
+    const { client = clientOf(this.#plan.seed) } = this.#options;
+    const uninstall = installHost(client);
     const onRejection = (reason: unknown): void => {
       this.#oracle.violated('unhandled-rejection', String(reason));
     };
@@ -329,7 +339,7 @@ class Schedule {
     this.#processes += 1;
     const unique = this.#world.processes.has(name) ? `${name}#${this.#processes}` : name;
     const random = new Random(this.#plan.seed, 100 + this.#processes);
-    const process = new SimulatedProcess(unique, this.#scheduler, random);
+    const process = new SimulatedProcess(unique, this.#scheduler, random, this.#world.network);
     this.#world.processes.set(unique, process);
     return process;
   }
@@ -380,12 +390,12 @@ class Schedule {
           if (kind === 'facts' && phase === 'answered' && !session.onStandby) {
             this.#world.network.acquainted.add(`${session.link.process} ${name}`);
           }
-          this.#nemesis.reached(kind, phase, {
+          this.#nemesis.reached(kind, phase, () => ({
             process: session.link.process,
             server: session.server,
             session,
             link: session.link instanceof SimulatedLink ? session.link : undefined,
-          });
+          }));
         },
         finishing: (server, session, gid, decision) => {
           this.#oracle.finishing(server, session, gid, decision);

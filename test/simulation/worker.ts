@@ -1,4 +1,5 @@
 /** A process that runs schedules: told which by its parent, tells what it found. */
+import type { ClientKind } from './host.ts';
 import type { Omission } from './plan.ts';
 import { runSchedule, type ScheduleResult } from './schedule.ts';
 
@@ -9,6 +10,7 @@ export interface Work {
   readonly stopAtFirst: boolean;
   readonly omission?: Omission;
   readonly keepTrace?: boolean;
+  readonly client?: ClientKind;
 }
 
 export interface Finding {
@@ -32,7 +34,7 @@ export interface Done {
 
 const FINDINGS_MAX = 20;
 
-function runAll({ from, count, stopAtFirst, omission, keepTrace }: Work): Done {
+function runAll({ from, count, stopAtFirst, omission, keepTrace, client }: Work): Done {
   const seen = new Map<string, number>();
   const findings: Finding[] = [];
   const cpu = process.cpuUsage();
@@ -41,7 +43,11 @@ function runAll({ from, count, stopAtFirst, omission, keepTrace }: Work): Done {
   let events = 0;
   let settledMaxMs = 0;
   for (let seed = from; seed < from + count; seed += 1) {
-    last = runSchedule(seed, { ...(omission && { omission }), keepTrace: keepTrace ?? false });
+    last = runSchedule(seed, {
+      ...(omission && { omission }),
+      ...(client && { client }),
+      keepTrace: keepTrace ?? false,
+    });
     schedules += 1;
     events += last.events;
     settledMaxMs = Math.max(settledMaxMs, last.settledAfterMs);
