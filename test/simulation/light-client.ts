@@ -227,17 +227,21 @@ export class LightClient extends Emitter implements Owned, ClientEnd {
   }
 
   #handleEnd(): void {
-    const error = new Error(
-      this._ending ? 'Connection terminated' : 'Connection terminated unexpectedly',
-    );
     clearTimeout(this.#connectTimer);
-    this.#failAll(error);
     this.#hasEnded = true;
-    if (!this._ending && !this.#hasFailedToConnect) {
-      if (this.#isConnecting) this.#onConnected?.(error);
-      else this.#handleErrorEvent(error);
-    }
+    const isAtWork = this.#active !== undefined || this.#sent.length + this.#queue.length > 0;
+    // Most connections end with nobody to tell it to, and an error is dear.
+    if (isAtWork || !this._ending) this.#tellEnd();
     process.nextTick(() => this.emit('end'));
+  }
+
+  #tellEnd(): void {
+    const how = this._ending ? 'Connection terminated' : 'Connection terminated unexpectedly';
+    const error = new Error(how);
+    this.#failAll(error);
+    if (this._ending || this.#hasFailedToConnect) return;
+    if (this.#isConnecting) this.#onConnected?.(error);
+    else this.#handleErrorEvent(error);
   }
 
   #failAll(error: Error): void {

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 
 import type { Answer, Cell } from './postgres/replies.ts';
+import type { Statement } from './postgres/statement.ts';
 import { runningProcess, type Owned, type SimulatedProcess } from './process.ts';
 
 /** One statement as the client sent it. Values stay what the program gave: encoding is pg's own business. */
@@ -8,6 +9,8 @@ export interface WireStatement {
   text: string;
   values: readonly unknown[];
   name: string | undefined;
+  /** What the server has understood, once it has read it. */
+  meaning?: Statement;
 }
 
 /** What goes to the server in one piece: a simple query, or everything up to one Sync. */

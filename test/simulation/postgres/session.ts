@@ -6,7 +6,7 @@ import { errorMessage, noticeMessage, ServerError, type Answer } from './replies
 import type { SimulatedServer } from './server.ts';
 import { endXact, type EndOfXact } from './session-xact.ts';
 import { Wait } from './wait.ts';
-import { kindOfUnit, statementOf, type Statement } from './statement.ts';
+import { kindOfUnit, meaningOf, type Statement } from './statement.ts';
 
 /** The way back to the client. */
 export interface SessionLink {
@@ -235,7 +235,7 @@ export class Session {
   }
 
   #runStatement(wire: WireStatement): 'done' | 'waits' {
-    const statement = statementOf(wire.text);
+    const statement = meaningOf(wire);
     if (!this.timedOut && this.#stopWaiting === undefined) {
       this.server.observer.at(statement.kind, 'arrived', this);
       if (this.gone || this.paused) {

@@ -38,6 +38,10 @@ const LASTING = PATTERNS.filter(({ oneOff }) => oneOff !== true);
 
 const known = new Map<string, Statement>();
 
+export function meaningOf(wire: WireStatement): Statement {
+  return (wire.meaning ??= statementOf(wire.text));
+}
+
 export function statementOf(text: string): Statement {
   const found = known.get(text);
   if (found !== undefined) return found;
@@ -68,8 +72,8 @@ const ACCOMPANY = ['unlock', 'look', 'constraints', 'probe', 'limits', 'begin'];
 /** The kind of the statement for whose sake a unit is sent. */
 export function kindOfUnit({ statements }: WireUnit): string {
   let kind = 'nothing';
-  for (const { text } of statements) {
-    const { kind: one } = statementOf(text);
+  for (const wire of statements) {
+    const { kind: one } = meaningOf(wire);
     if (kind === 'nothing' || ACCOMPANY.includes(kind)) kind = one;
   }
   return kind;
