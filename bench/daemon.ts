@@ -1,14 +1,15 @@
 /**
- * npm run bench:daemon -- [backlog] [idle] [memory]: what the recovery daemon costs and how fast it is,
- * on servers that it starts itself. Without a name, all three; "idle" takes five minutes.
+ * npm run bench:daemon -- [backlog] [idle] [memory] [release]: what the recovery daemon costs and how fast it is,
+ * on servers that it starts itself. Without a name, all four; "idle" takes five minutes.
  */
 import { backlog } from './daemon/backlog.ts';
 import { idle } from './daemon/idle.ts';
 import { memory } from './daemon/memory.ts';
+import { release } from './daemon/release.ts';
 
 process.env['PGXA_TEST_PROVIDER'] = 'embedded';
 
-const MEASUREMENTS = { backlog, idle, memory };
+const MEASUREMENTS = { backlog, idle, memory, release };
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !Object.hasOwn(MEASUREMENTS, name));

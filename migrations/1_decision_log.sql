@@ -21,6 +21,9 @@ create table pgxa.coordinator (
   role_name text not null default session_user,
   started_at timestamptz not null default clock_timestamp(),
   heartbeat_at timestamptz not null default clock_timestamp(),
+  -- The silence that this coordinator asks for: nobody retires it earlier, whatever their own setting is.
+  heartbeat_limit_ms integer not null default 0
+    constraint coordinator_heartbeat_limit_is_sane check (heartbeat_limit_ms between 0 and 3600000),
   -- True while the coordinator's session holds the advisory lock of its epoch: then a free lock
   -- means that the session is gone. False behind a transaction pooler.
   guarded boolean not null default false,

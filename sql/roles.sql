@@ -57,7 +57,7 @@ grant insert (name, holder, holder_id, term, expires_at) on pgxa.lease to pgxa_r
 grant update (holder, holder_id, term, renewed_at, expires_at) on pgxa.lease to pgxa_recovery;
 
 -- Epochs. An update of some column is also what FOR KEY SHARE asks for.
-grant insert (epoch, name, host, pid, version) on pgxa.coordinator
+grant insert (epoch, name, host, pid, version, heartbeat_limit_ms) on pgxa.coordinator
   to pgxa_application, pgxa_recovery;
 grant update (heartbeat_at, guarded) on pgxa.coordinator to pgxa_application, pgxa_recovery;
 grant update (retired_at, retired_by) on pgxa.coordinator

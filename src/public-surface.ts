@@ -43,7 +43,8 @@ export interface TransactionManagerConfig {
   readonly timeoutMs?: number;
   /**
    * A coordinator that the log has not heard of for this long counts as dead, in milliseconds; default
-   * 10 000. It says when recovery acts, never whether that is safe. The same for all programs on a log.
+   * 10 000. It says when recovery acts, never whether that is safe. Recovery waits for the longer of its own limit
+   * and of the one that the coordinator has registered.
    */
   readonly heartbeatLimitMs?: number;
   /** Longest time to connect to a server, in milliseconds; default 5 000. */
@@ -150,7 +151,7 @@ export interface RecoveryDaemonConfig {
   readonly decisionLog: ConnectionOptions;
   /** By the names under which the programs know them. */
   readonly participants: Readonly<Record<string, ConnectionOptions>>;
-  /** The same for all programs on a log, in milliseconds; default 10 000. */
+  /** A coordinator that asked for a longer silence gets it; in milliseconds, default 10 000. */
   readonly heartbeatLimitMs?: number;
   /** Longest time to connect to a server, in milliseconds; default 5 000. */
   readonly connectTimeoutMs?: number;

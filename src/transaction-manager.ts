@@ -128,7 +128,6 @@ class PostgresTransactionManager implements TransactionManager {
       publish,
       gidOf: (ofEpoch, transactionId, branch) =>
         formatGid({ installation: log.installation, epoch: ofEpoch, transactionId, branch }),
-      mayBeRetired: (ofEpoch) => epoch.mayBeRetired(ofEpoch),
       background: (work) => {
         this.#inBackground(work);
       },

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 
-import { SESSION_GONE_AFTER_MS, type DecisionLog } from '../decision-log/decision-log.ts';
+import type { DecisionLog } from '../decision-log/decision-log.ts';
 import { toError } from '../errors.ts';
 import type { Publish } from '../events.ts';
 import type { Runtime } from '../runtime.ts';
@@ -26,8 +26,6 @@ const BEATS_PER_LIMIT = 10;
 export class Epoch {
   readonly #options: EpochOptions;
   #current = '';
-  /** Monotonic time at which the last acknowledged heartbeat was sent. */
-  #beatenAtMs = 0;
   #cancelTimer: (() => void) | undefined;
   #beating: Promise<void> | undefined;
   #stopped = false;
@@ -47,17 +45,6 @@ export class Epoch {
     this.#schedule();
   }
 
-  /**
-   * True if recovery may have retired this epoch by now. By this process's monotonic clock and from
-   * the moment a heartbeat was sent, hence never later than the log's clock says.
-   */
-  mayBeRetired(epoch: string): boolean {
-    const { heartbeatLimitMs, runtime } = this.#options;
-    const soonestMs = Math.min(heartbeatLimitMs, SESSION_GONE_AFTER_MS);
-    if (this.#stopped) return true;
-    return epoch !== this.#current || runtime.now() - this.#beatenAtMs >= soonestMs;
-  }
-
   /** Ends the heartbeat, and the epoch too if nothing is left to decide in it. */
   async stop(options: { readonly endEpoch: boolean }): Promise<void> {
     this.#stopped = true;
@@ -72,18 +59,17 @@ export class Epoch {
   }
 
   async #register(): Promise<void> {
-    const { log, coordinator, version, runtime, publish } = this.#options;
+    const { log, coordinator, version, heartbeatLimitMs, publish } = this.#options;
     const epoch = randomBytes(8).toString('hex');
-    const sentAtMs = runtime.now();
     await log.registerCoordinator({
       epoch,
       name: coordinator,
       host: hostname(),
       pid: process.pid,
       version,
+      heartbeatLimitMs,
     });
     this.#current = epoch;
-    this.#beatenAtMs = sentAtMs;
     publish('coordinator:registered', { coordinator, epoch });
   }
 
@@ -98,14 +84,10 @@ export class Epoch {
   }
 
   async #beat(): Promise<void> {
-    const { log, coordinator, runtime, publish } = this.#options;
+    const { log, coordinator, publish } = this.#options;
     const epoch = this.#current;
-    const sentAtMs = runtime.now();
     try {
-      if (await log.heartbeat(epoch)) {
-        this.#beatenAtMs = sentAtMs;
-        return;
-      }
+      if (await log.heartbeat(epoch)) return;
       publish('coordinator:retired', { coordinator, epoch });
       await this.#register();
     } catch (error) {

@@ -22,9 +22,8 @@ const BACKOFF = { firstMs: 20, maxMs: 2_000 };
 type Settled = Exclude<FinishResult, { kind: 'pending' }>;
 
 /**
- * Phase two: finishes all branches in parallel, according to a decision that is durable, or
- * presumed. Returns the participants whose branch is still pending; those are retried in the
- * background and then left to recovery.
+ * Phase two: finishes all branches in parallel, according to a decision that is durable. Returns the
+ * participants whose branch is still pending; those are retried in the background and then left to recovery.
  *
  * @throws HeuristicOutcomeError if a branch ended against the decision. It is recorded by then.
  */
@@ -62,16 +61,7 @@ async function finishPatiently(
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
     try {
-      // Recovery ends a branch of a live coordinator only by a decision: a presumed abort has none.
-      const standing =
-        decision === 'abort' ? await writeAbort(transaction, context, signal) : decision;
       await context.log.requestRecovery(branch.participant).catch(() => undefined);
-      if (standing === 'commit' && decision === 'abort') {
-        // An operator decided meanwhile: obey (invariant 2).
-        closing.abort(new Error('the register says commit'));
-        await loop;
-        await finishUntilSettled(transaction, context, 'commit', branch, signal);
-      }
       await loop;
     } finally {
       signal.removeEventListener('abort', onAbort);
@@ -103,8 +93,10 @@ async function finishUntilSettled(
       context.publish('branch:pending', { transactionId, participant, decision, error });
       return undefined;
     }
-    if (result.kind === 'heuristic') await record(transaction, context, decision, branch, result);
-    else context.publish('branch:finished', { transactionId, participant, decision });
+    if (result.kind === 'heuristic') {
+      const { heuristic, evidence } = result;
+      await recordHeuristic(transaction, context, decision, branch, heuristic, evidence);
+    } else context.publish('branch:finished', { transactionId, participant, decision });
     await context.faultHook?.('after-finish-branch', transactionId);
     return result;
   };
@@ -152,12 +144,13 @@ function heuristicError(
   );
 }
 
-async function record(
+export async function recordHeuristic(
   transaction: ProtocolTransaction,
   context: ProtocolContext,
   decision: Decision,
-  { participant, gid }: BranchToFinish,
-  { heuristic: kind, evidence }: Extract<Settled, { kind: 'heuristic' }>,
+  { participant, gid }: Pick<BranchToFinish, 'participant' | 'gid'>,
+  kind: HeuristicKind,
+  evidence: string,
 ): Promise<void> {
   const transactionId = transaction.id;
   context.publish('heuristic:found', { transactionId, participant, gid, kind, evidence });
@@ -173,22 +166,4 @@ async function record(
       error: toError(error),
     });
   }
-}
-
-/** Until the log has answered: without that row only the end of this epoch frees the branch. */
-async function writeAbort(
-  transaction: ProtocolTransaction,
-  context: ProtocolContext,
-  signal: AbortSignal,
-): Promise<Decision | undefined> {
-  const { id: transactionId, epoch } = transaction;
-  const write = async (): Promise<Decision | undefined> => {
-    try {
-      const standing = await context.log.settle([{ transactionId, epoch }], 'coordinator');
-      return standing.get(transactionId)?.decision;
-    } catch {
-      return undefined;
-    }
-  };
-  return retryUntil(context.runtime, BACKOFF, Number.POSITIVE_INFINITY, write, signal);
 }

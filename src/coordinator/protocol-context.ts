@@ -28,8 +28,6 @@ export interface ProtocolContext {
   readonly publish: Publish;
   /** Formats the gid of a branch. */
   readonly gidOf: (epoch: string, transactionId: string, branch: number) => string;
-  /** True if this epoch may have been retired by now: then presumed abort is not ours to presume. */
-  readonly mayBeRetired: (epoch: string) => boolean;
   /** Keeps work alive that goes on after the caller has its answer; aborted by close(). */
   readonly background: (work: (signal: AbortSignal) => Promise<void>) => void;
   /** Remembers a one-phase transaction whose fate only its participant can tell. */

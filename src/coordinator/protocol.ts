@@ -41,7 +41,7 @@ import type { DecideReply } from '../decision-log/decision-log.ts';
 import { HeuristicOutcomeError, OutcomeUnknownError, type RolledBackError } from '../errors.ts';
 import type { Branch } from '../participant/participant.ts';
 import type { DecidedBy, Decision, Vote } from '../states.ts';
-import { finishAll, type BranchToFinish } from './finish.ts';
+import { finishAll, recordHeuristic, type BranchToFinish } from './finish.ts';
 import { settleOnePhase } from './one-phase.ts';
 import type { Committed, ProtocolContext, ProtocolTransaction } from './protocol-context.ts';
 import { askReaders, commitReaders, endFollowing, splitReaders } from './readers.ts';
@@ -178,8 +178,7 @@ async function commitTwoPhase(
   const dissent = voted.find(({ vote }) => vote.kind === 'no' || vote.kind === 'unknown');
   if (dissent !== undefined || transaction.signal.aborted) {
     await endFollowing(transaction, following, 'not-committed');
-    await abandon(transaction, context, voted);
-    throw reasonOf(transaction, dissent);
+    return abandon(transaction, context, voted, dissent);
   }
 
   transaction.setState('deciding');
@@ -254,10 +253,6 @@ async function decide(
     case 'abort':
       return decidedBy(transaction, context, 'abort', reply.decidedBy);
     case 'refused':
-      // Nothing is written, and nobody else writes for a live epoch: presumed abort, as after a "no".
-      if (!context.mayBeRetired(transaction.epoch))
-        return { kind: 'decided', decision: 'abort', error: logRefused(transaction, reply.error) };
-      return settle(transaction, context, prepared, reply);
     case 'fenced':
     case 'already-done':
     case 'unknown':
@@ -273,7 +268,7 @@ async function settle(
   reply: Exclude<DecideReply, { kind: 'commit' | 'abort' }>,
 ): Promise<Decided> {
   const settled = await settleByRegister(transaction, context);
-  const cause = 'error' in reply ? reply.error : undefined;
+  const cause = 'error' in reply ? reply.error : fencedOf(reply);
   if (settled.kind === 'unknown') {
     transaction.setState('unknown');
     settleInBackground(
@@ -283,8 +278,17 @@ async function settle(
     );
     return { kind: 'unknown', error: cause ?? settled.error };
   }
+  const { decision, decidedBy: by } = settled;
   const duplicateOf = reply.kind === 'already-done' ? reply.transactionId : undefined;
-  return decidedBy(transaction, context, settled.decision, settled.decidedBy, duplicateOf, cause);
+  const decided = decidedBy(transaction, context, decision, by, duplicateOf, cause);
+  if (reply.kind !== 'refused' || decision === 'commit' || by !== 'coordinator') return decided;
+  return { kind: 'decided', decision, error: logRefused(transaction, reply.error) };
+}
+
+function fencedOf({ kind }: DecideReply): Error | undefined {
+  return kind === 'fenced'
+    ? new Error('recovery has retired this coordinator: the log had not heard of it for too long')
+    : undefined;
 }
 
 function decidedBy(
@@ -305,17 +309,18 @@ function decidedBy(
 }
 
 /**
- * A vote was no or unknown. No commit decision was, or ever will be, asked for: presumed abort needs no
- * row. Two exceptions go through the register: an epoch that may be retired (an operator may have
- * decided meanwhile), and branches that cannot be ended now (recovery needs the row to end them).
+ * A vote was no or unknown, or the deadline has passed: abort. A branch that is prepared, or may be, is rolled back
+ * only behind the tombstone, although no commit was asked for: an operator may be deciding, and this process may
+ * sleep for any time between a look at the register and its ROLLBACK PREPARED. What the register says is obeyed.
  */
 async function abandon(
   transaction: ProtocolTransaction,
   context: ProtocolContext,
   voted: readonly Voted[],
-): Promise<void> {
+  dissent: Voted | undefined,
+): Promise<Committed> {
   const toFinish = voted.filter(({ vote }) => vote.kind === 'yes' || vote.kind === 'unknown');
-  if (toFinish.length > 0 && context.mayBeRetired(transaction.epoch)) {
+  if (toFinish.length > 0) {
     transaction.setState('deciding');
     const settled = await settleByRegister(transaction, context);
     if (settled.kind === 'unknown') {
@@ -324,16 +329,46 @@ async function abandon(
       settleInBackground(transaction, context, inDoubt);
       throw outcomeUnknown(transaction, settled.error);
     }
-    if (settled.decision === 'commit') {
-      await finishDecided(transaction, context, 'commit', toFinish);
-      throw new HeuristicOutcomeError(
-        'an operator decided commit while this coordinator was away, and not all branches had voted',
-        { transactionId: transaction.id, kind: 'mixed' },
-      );
-    }
+    const { decision, decidedBy: by } = settled;
+    context.publish('transaction:decided', {
+      transactionId: transaction.id,
+      decision,
+      decidedBy: by,
+    });
+    if (decision === 'commit') return obeyCommit(transaction, context, voted, toFinish);
   }
   await context.faultHook?.('before-rollback-prepared', transaction.id);
   await finishDecided(transaction, context, 'abort', toFinish);
+  throw reasonOf(transaction, dissent);
+}
+
+/** An operator has decided commit before this coordinator could decide abort. */
+async function obeyCommit(
+  transaction: ProtocolTransaction,
+  context: ProtocolContext,
+  voted: readonly Voted[],
+  toFinish: readonly Voted[],
+): Promise<Committed> {
+  const refused = voted.filter(({ vote }) => vote.kind === 'no');
+  for (const { branch } of refused) {
+    const { participant, ordinal } = branch;
+    const gid = context.gidOf(transaction.epoch, transaction.id, ordinal);
+    const evidence = 'an operator decided commit, and this branch had refused to prepare';
+    await recordHeuristic(
+      transaction,
+      context,
+      'commit',
+      { participant, gid },
+      'rollback',
+      evidence,
+    );
+  }
+  const pending = await finishDecided(transaction, context, 'commit', toFinish);
+  if (refused.length === 0) return { mode: 'two-phase', pending };
+  throw new HeuristicOutcomeError(
+    `an operator decided commit, and ${refused.length} of ${voted.length} branches had refused to prepare`,
+    { transactionId: transaction.id, kind: 'mixed' },
+  );
 }
 
 /** Phase two. Returns the participants whose branch is pending. */

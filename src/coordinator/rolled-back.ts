@@ -54,7 +54,7 @@ export function decidedAbort(
 ): RolledBackError {
   if (duplicateOf !== undefined) return alreadyDone(transaction, duplicateOf);
   const why =
-    by === 'coordinator' ? 'its commit decision did not reach the log' : `${by} decided abort`;
+    by === 'coordinator' ? 'the log does not have its commit decision' : `${by} decided abort`;
   return new RolledBackError('PGXA_DECIDED_ABORT', `the transaction is rolled back: ${why}`, {
     transactionId: transaction.id,
     cause,

@@ -14,6 +14,9 @@ export type Settled =
   | { readonly kind: 'settled'; readonly decision: Decision; readonly decidedBy: DecidedBy }
   | { readonly kind: 'unknown'; readonly error: Error };
 
+/** The register is shut for the day of this transaction: nobody can decide it any more, so nobody can commit it. */
+const FORGOTTEN = { decision: 'abort', decidedBy: 'coordinator' } as const;
+
 /**
  * Invariant 4: the fate of a decision is open, so write abort; if that wins the transaction is
  * aborted, and if it conflicts then what stands is obeyed. `unknown` when the log did not answer.
@@ -60,8 +63,7 @@ async function settleUntil(
   const ask = async (): Promise<Settled | undefined> => {
     try {
       const found = await context.log.settle([{ transactionId, epoch }], 'coordinator');
-      const standing = found.get(transactionId);
-      return standing === undefined ? undefined : { kind: 'settled', ...standing };
+      return { kind: 'settled', ...(found.get(transactionId) ?? FORGOTTEN) };
     } catch (error) {
       lastError = toError(error);
       return undefined;

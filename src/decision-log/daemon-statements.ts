@@ -33,7 +33,8 @@ export const RELEASE_SQL = `
 export const RETIRE_SILENT_SQL = `
   with late as materialized (
          select epoch, heartbeat_at,
-                heartbeat_at < clock_timestamp() - $1 * interval '1 millisecond' as out_of_time
+                heartbeat_at < clock_timestamp() - greatest($1, heartbeat_limit_ms)
+                                                   * interval '1 millisecond' as out_of_time
            from pgxa.coordinator
           where retired_at is null
             and heartbeat_at < clock_timestamp() - least($1, $2) * interval '1 millisecond'),

@@ -64,6 +64,8 @@ export interface EpochStatus {
   readonly retired: boolean;
   /** Milliseconds since the last heartbeat, by the log's clock. */
   readonly heartbeatAgeMs: number;
+  /** The silence that the coordinator asked for at its registration: a shorter limit does not count. */
+  readonly heartbeatLimitMs: number;
   /** Changes with every heartbeat. */
   readonly heartbeat: string;
   /** The session of the coordinator is gone; false also when that cannot be told. */
@@ -76,6 +78,8 @@ export interface CoordinatorInfo {
   readonly host: string;
   readonly pid: number;
   readonly version: string;
+  /** Nobody may retire this epoch after a shorter silence, unless its session is gone; default 0. */
+  readonly heartbeatLimitMs?: number;
 }
 
 export interface HeuristicRecord {
@@ -126,7 +130,8 @@ export interface DecisionLog {
   heartbeat(epoch: string): Promise<boolean>;
   epochsOf(epochs: readonly string[]): Promise<ReadonlyMap<string, EpochStatus>>;
   /**
-   * Retires an epoch whose heartbeat is older than `heartbeatLimitMs`, or whose session is gone.
+   * Retires an epoch whose heartbeat is older than `heartbeatLimitMs` and than the limit that it has registered, or
+   * whose session is gone.
    * True when the epoch is retired now. Waits for decisions that are still being written.
    */
   retire(epoch: string, heartbeatLimitMs: number): Promise<boolean>;

@@ -2,6 +2,7 @@ import { toError } from '../errors.ts';
 import {
   ConnectionGroup,
   DedicatedConnection,
+  type Command,
   type CommandReply,
 } from '../postgres/dedicated-connection.ts';
 import type { ConnectionSettings } from '../postgres/pool.ts';
@@ -90,36 +91,57 @@ export class PostgresDecisionLog implements DecisionLog {
     requests: readonly AbortRequest[],
     decidedBy: DecidedBy,
   ): Promise<ReadonlyMap<string, StandingDecision>> {
-    const ids = requests.map(({ transactionId }) => transactionId);
-    const abort = (wanted: readonly AbortRequest[]): Promise<unknown> =>
-      this.#settles.run({
+    let decidable = requests;
+    let won: Map<string, StandingDecision>;
+    try {
+      won = await this.#abort(requests, decidedBy);
+    } catch (error) {
+      if (!isWithoutPartition(error)) throw error;
+      const ids = requests.map(({ transactionId }) => transactionId);
+      const remembered = await this.#makePartitions(ids);
+      decidable = requests.filter(({ transactionId }) => remembered.has(transactionId));
+      won = await this.#abort(decidable, decidedBy);
+    }
+    const lost = decidable.flatMap(({ transactionId: id }) => (won.has(id) ? [] : [id]));
+    const standing = await this.decisionsOf(lost);
+    if (standing.size < lost.length) {
+      throw new Error('a decision that stood is gone: has the decision log failed over?');
+    }
+    return new Map([...won, ...standing]);
+  }
+
+  /** Returns those that it has won for sure; the others stand otherwise, or are not proven durable. */
+  async #abort(
+    requests: readonly AbortRequest[],
+    decidedBy: DecidedBy,
+  ): Promise<Map<string, StandingDecision>> {
+    if (requests.length === 0) return new Map();
+    const { rows, notices } = await this.#settles.run<{ transaction_id: string; decided_at: Date }>(
+      {
         text: sql.ABORT_SQL,
         values: [
           decidedBy,
-          wanted.map(({ transactionId }) => transactionId),
-          wanted.map(({ epoch }) => epoch),
+          requests.map(({ transactionId }) => transactionId),
+          requests.map(({ epoch }) => epoch),
         ],
-      });
-    try {
-      await abort(requests);
-    } catch (error) {
-      if (!isWithoutPartition(error)) throw error;
-      const remembered = await this.#makePartitions(ids);
-      await abort(requests.filter(({ transactionId }) => remembered.has(transactionId)));
-    }
-    // Whatever the insert's own warnings: the barrier behind the read proves what stands.
-    return this.decisionsOf(ids);
+      },
+    );
+    if (isUnconfirmed(notices)) return new Map();
+    const decision = { decision: 'abort', decidedBy, label: undefined, branches: [] } as const;
+    return new Map(
+      rows.map((row) => [row.transaction_id, { ...decision, decidedAt: row.decided_at }]),
+    );
   }
 
   async decisionsOf(
     transactionIds: readonly string[],
   ): Promise<ReadonlyMap<string, StandingDecision>> {
     if (transactionIds.length === 0) return new Map();
-    const { rows } = await this.#reads.run<DecisionRow>({
-      text: sql.DECISIONS_SQL,
-      values: [transactionIds],
-    });
-    if (rows.length > 0) await this.#proveDurable();
+    const values = [transactionIds];
+    const rows = await this.#readDurable<DecisionRow>(
+      { text: sql.DECISIONS_SQL, values },
+      { text: sql.DECISIONS_BARRIER_SQL, values },
+    );
     return new Map(rows.map((row) => [row.transaction_id, standingOf(row)]));
   }
 
@@ -131,18 +153,20 @@ export class PostgresDecisionLog implements DecisionLog {
   }
 
   async findByIdempotencyKey(key: string): Promise<string | undefined> {
-    const { rows } = await this.#reads.run<{ transaction_id: string }>({
-      text: sql.KEY_SQL,
-      values: [key],
-    });
-    if (rows[0] !== undefined) await this.#proveDurable();
-    return rows[0]?.transaction_id;
+    return (await this.#takenKeys([key])).get(key);
   }
 
   async registerCoordinator(info: CoordinatorInfo): Promise<void> {
     await this.#reads.run({
       text: sql.REGISTER_COORDINATOR_SQL,
-      values: [info.epoch, info.name, info.host, info.pid, info.version],
+      values: [
+        info.epoch,
+        info.name,
+        info.host,
+        info.pid,
+        info.version,
+        info.heartbeatLimitMs ?? 0,
+      ],
     });
     this.#epoch = info.epoch;
     // Fails only where sessions are not ours (a transaction pooler): then heartbeats alone count.
@@ -165,6 +189,7 @@ export class PostgresDecisionLog implements DecisionLog {
           coordinator: row.name,
           retired: row.retired,
           heartbeatAgeMs: Number(row.heartbeat_age_ms),
+          heartbeatLimitMs: row.heartbeat_limit_ms,
           heartbeat: row.heartbeat,
           sessionGone: row.session_gone,
         },
@@ -249,7 +274,7 @@ export class PostgresDecisionLog implements DecisionLog {
       return this.#judgeFailure(group, error);
     }
     // Cut off while it waited for a synchronous standby: written here, proven nowhere else.
-    if (reply.notices.includes('01000') || reply.notices.includes('57P01')) {
+    if (isUnconfirmed(reply.notices)) {
       const error = new Error('the decision was not confirmed by the synchronous standby');
       return answerAll(group, { kind: 'unknown', error });
     }
@@ -297,7 +322,7 @@ export class PostgresDecisionLog implements DecisionLog {
     }
     const keyTaken = (error as { constraint?: string }).constraint === 'idempotency_pkey';
     if (!keyTaken) return answerAll(group, { kind: 'unknown', error });
-    const taken = await this.#takenKeys(group).catch(() => undefined);
+    const taken = await this.#takenKeys(keysOf(group)).catch(() => undefined);
     // Not seen, though it just clashed: its writer rolled back, or the log is gone. Settle decides.
     if (taken === undefined || taken.size === 0)
       return answerAll(group, { kind: 'unknown', error });
@@ -341,23 +366,36 @@ export class PostgresDecisionLog implements DecisionLog {
     return new Set(made.flat());
   }
 
-  /** Keys of the group that are taken, each with the transaction that took it. */
-  async #takenKeys(group: readonly CommitRequest[]): Promise<Map<string, string>> {
-    const keys = group.flatMap(({ idempotencyKey }) => idempotencyKey ?? []);
-    const { rows } = await this.#reads.run<{ key: string; transaction_id: string }>({
-      text: sql.KEYS_SQL,
-      values: [keys],
-    });
-    if (rows.length > 0) await this.#proveDurable();
+  /** Those of the keys that are taken, each with the transaction that took it. */
+  async #takenKeys(keys: readonly string[]): Promise<Map<string, string>> {
+    const rows = await this.#readDurable<{ key: string; transaction_id: string }>(
+      { text: sql.KEYS_SQL, values: [keys] },
+      { text: sql.KEYS_BARRIER_SQL, values: [keys] },
+    );
     return new Map(rows.map((row) => [row.key, row.transaction_id]));
   }
 
-  async #proveDurable(): Promise<void> {
-    const { notices } = await this.#reads.run({ text: sql.DURABILITY_BARRIER_SQL });
-    if (notices.includes('01000') || notices.includes('57P01')) {
+  /** What is read, and behind it on the same session the barrier that proves it durable. */
+  async #readDurable<Row>(read: Command, barrier: Command): Promise<readonly Row[]> {
+    const [found, proof] = await this.#reads.runAdjacent<Row>([read, barrier]);
+    if (found?.status !== 'fulfilled') throw toError(found?.reason);
+    const { rows } = found.value;
+    if (rows.length === 0) return rows;
+    if (proof?.status !== 'fulfilled') throw toError(proof?.reason);
+    if (isUnconfirmed(proof.value.notices)) {
       throw new Error('the decision log could not confirm that its decisions are replicated');
     }
+    return rows;
   }
+}
+
+/** Cut off while it waited for a synchronous standby. */
+function isUnconfirmed(notices: readonly string[]): boolean {
+  return notices.includes('01000') || notices.includes('57P01');
+}
+
+function keysOf(group: readonly CommitRequest[]): string[] {
+  return group.flatMap(({ idempotencyKey }) => idempotencyKey ?? []);
 }
 
 /** Raised by pgxa.make_partition. */

@@ -76,6 +76,7 @@ export interface EpochRow {
   readonly name: string;
   readonly retired: boolean;
   readonly heartbeat_age_ms: string;
+  readonly heartbeat_limit_ms: number;
   readonly heartbeat: string;
   readonly session_gone: boolean;
 }

@@ -29,13 +29,14 @@ export const DECIDE_SQL = `
           where i.key is not null order by i.key)
   select transaction_id::text as transaction_id from decided`;
 
-/** The tombstone: waits for a row of the same key that is still being written, and loses to it. */
+/** The tombstone: waits for a row of the same key that is still being written, and loses to it. Returns those it has won. */
 export const ABORT_SQL = `
   insert into pgxa.decision (transaction_id, epoch, outcome, decided_by)
   select t.transaction_id, t.epoch, 'abort', $1
     from unnest($2::uuid[], $3::text[]) as t (transaction_id, epoch)
    order by t.transaction_id
-      on conflict (transaction_id) do nothing`;
+      on conflict (transaction_id) do nothing
+  returning transaction_id::text as transaction_id, decided_at`;
 
 export const DECISIONS_SQL = `
   select transaction_id::text as transaction_id, outcome, decided_by, decided_at, label, branches
@@ -43,18 +44,23 @@ export const DECISIONS_SQL = `
 
 /**
  * A row that is visible may still be unknown to a synchronous standby: its writer's wait was cut off.
- * What this writes, and is confirmed, is behind all that was visible before in the WAL, and proves it.
+ * What this writes, and is confirmed, is behind all that was visible before in the WAL, and proves it. Sent
+ * behind the read on the same session: from another server it would prove nothing.
  */
-export const DURABILITY_BARRIER_SQL = `select pg_logical_emit_message(true, 'pgxa', 'barrier')`;
+export const DECISIONS_BARRIER_SQL = `
+  select pg_logical_emit_message(true, 'pgxa', 'barrier')
+   where exists (select from pgxa.decision where transaction_id = any ($1::uuid[]))`;
 
-export const KEY_SQL =
-  'select transaction_id::text as transaction_id from pgxa.idempotency where key = $1';
+export const KEYS_BARRIER_SQL = `
+  select pg_logical_emit_message(true, 'pgxa', 'barrier')
+   where exists (select from pgxa.idempotency where key = any ($1))`;
 
 export const KEYS_SQL = `
   select key, transaction_id::text as transaction_id from pgxa.idempotency where key = any ($1)`;
 
 export const REGISTER_COORDINATOR_SQL = `
-  insert into pgxa.coordinator (epoch, name, host, pid, version) values ($1, $2, $3, $4, $5)`;
+  insert into pgxa.coordinator (epoch, name, host, pid, version, heartbeat_limit_ms)
+  values ($1, $2, $3, $4, $5, $6)`;
 
 /** The 64-bit advisory lock of an epoch: held by the coordinator's session for its whole life. */
 export const EPOCH_LOCK = (epoch: string): string => `('x' || ${epoch})::bit(64)::bigint`;
@@ -74,7 +80,7 @@ export const HEARTBEAT_SQL = `
 export const EPOCHS_SQL = `
   select c.epoch, c.name, c.retired_at is not null as retired,
          extract(epoch from clock_timestamp() - c.heartbeat_at) * 1000 as heartbeat_age_ms,
-         extract(epoch from c.heartbeat_at)::text as heartbeat,
+         c.heartbeat_limit_ms, extract(epoch from c.heartbeat_at)::text as heartbeat,
          c.guarded and not exists (
            select from pg_locks l
             where l.locktype = 'advisory' and l.granted and l.objsubid = 1
@@ -92,7 +98,7 @@ export const RETIRE_SQL = `
   with candidate as materialized (
     select epoch from pgxa.coordinator
      where epoch = $1 and retired_at is null
-       and (heartbeat_at < clock_timestamp() - $2 * interval '1 millisecond'
+       and (heartbeat_at < clock_timestamp() - greatest($2, heartbeat_limit_ms) * interval '1 millisecond'
             or (guarded and heartbeat_at < clock_timestamp() - $3 * interval '1 millisecond'
                 and pg_try_advisory_xact_lock(${EPOCH_LOCK('$1')})))
        for update)

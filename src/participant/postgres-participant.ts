@@ -1,7 +1,11 @@
 import { ConfigError, toError } from '../errors.ts';
 import type { PoolClientLike, PoolLike } from '../postgres/client.ts';
 import { untilAborted } from '../patience.ts';
-import { ConnectionGroup, type RunCommand } from '../postgres/dedicated-connection.ts';
+import {
+  ConnectionGroup,
+  type CommandReply,
+  type RunCommand,
+} from '../postgres/dedicated-connection.ts';
 import { poolMax, type ConnectionSettings } from '../postgres/pool.ts';
 import type { Runtime } from '../runtime.ts';
 import type {
@@ -27,6 +31,7 @@ import {
   isSameDatabase,
   isSameHistory,
   SERVER_FACTS_SQL,
+  STATUS_BARRIER_SQL,
   type ServerFacts,
   type ServerFactsRow,
 } from './server-facts.ts';
@@ -332,28 +337,20 @@ export class PostgresParticipant implements Participant, BranchHost {
     }
   }
 
-  /** A commit that is visible may still be unknown to a synchronous standby; what follows it is not. */
-  async #proveDurable(): Promise<void> {
-    const { notices } = await this.#connections.run({
-      text: `select pg_logical_emit_message(true, 'pgxa', 'barrier')`,
-    });
-    if (notices.includes('01000')) {
-      throw new Error('the synchronous standby has not confirmed the commit');
-    }
-  }
-
   /** Identity and status in one statement: two could reach two servers, with a failover in between. */
   async #askXactStatus(xid: string): Promise<XactAnswer> {
     try {
-      const { rows } = await this.#connections.run<XactRow>({
-        text: XACT_STATUS_SQL,
-        values: [xid],
-      });
+      const [asked, proof] = await this.#connections.runAdjacent<XactRow>([
+        { text: XACT_STATUS_SQL, values: [xid] },
+        { text: STATUS_BARRIER_SQL, values: [xid] },
+      ]);
+      if (asked?.status !== 'fulfilled') throw toError(asked?.reason);
+      const { rows } = asked.value;
       const facts = this.#onlyRow(rows);
       const server = facts.inRecovery ? undefined : facts.server;
       if (!this.#isRegistered(server)) this.#connections.renew();
       const status = (server === undefined ? undefined : rows[0]?.status) ?? 'no-information';
-      if (status === 'committed') await this.#proveDurable();
+      if (status === 'committed') assertReplicated(proof);
       return { server, status, checkpoint: rows[0]?.checkpoint };
     } catch (error) {
       if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
@@ -382,6 +379,14 @@ const XACT_STATUS_SQL = `
   select facts.*, pg_xact_status($1::xid8) as status,
          (select checkpoint_lsn::text from pg_control_checkpoint()) as checkpoint
     from (${SERVER_FACTS_SQL}) facts`;
+
+function assertReplicated(proof: PromiseSettledResult<CommandReply<unknown>> | undefined): void {
+  if (proof?.status !== 'fulfilled') throw toError(proof?.reason);
+  const { notices } = proof.value;
+  if (notices.includes('01000') || notices.includes('57P01')) {
+    throw new Error('the synchronous standby has not confirmed the commit');
+  }
+}
 
 /** The notices of a finish are evidence: a role that hides warnings would hide "not replicated". */
 async function showWarnings(run: RunCommand): Promise<void> {

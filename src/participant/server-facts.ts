@@ -104,3 +104,11 @@ export function assertUsable(participant: string, facts: ServerFacts): void {
     );
   }
 }
+
+/**
+ * A commit that is visible may still be unknown to a synchronous standby; what follows it is not. Behind the
+ * status on the same session: from another server it would prove nothing.
+ */
+export const STATUS_BARRIER_SQL = `
+  select pg_logical_emit_message(true, 'pgxa', 'barrier')
+   where pg_xact_status($1::xid8) = 'committed'`;

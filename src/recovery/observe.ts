@@ -45,5 +45,6 @@ export function stateOfEpoch(
   if (status.retired) return 'retired';
   const goneAfterMs = Math.min(SESSION_GONE_AFTER_MS, heartbeatLimitMs);
   const gone = status.sessionGone && status.heartbeatAgeMs > goneAfterMs;
-  return gone || status.heartbeatAgeMs > heartbeatLimitMs ? 'silent' : 'live';
+  const limitMs = Math.max(heartbeatLimitMs, status.heartbeatLimitMs);
+  return gone || status.heartbeatAgeMs > limitMs ? 'silent' : 'live';
 }

@@ -230,6 +230,20 @@ export function decisionLogConformance(name: string, make: () => Promise<LogUnde
       expect(await log.retire(newEpoch(), 0)).toBe(false);
     });
 
+    it('an epoch that asked for a longer silence than the one who would retire it gets it', async () => {
+      const patient = newEpoch();
+      const info = { name: 'patient', host: 'here', pid: 7, version: '1' };
+      await log.registerCoordinator({ ...info, epoch: patient, heartbeatLimitMs: 3_600_000 });
+      const mine = await register(log);
+      expect(await logs[1]?.retire(patient, 0)).toBe(false);
+      expect(await logs[1]?.retire(mine, 0)).toBe(true);
+      expect((await log.epochsOf([patient])).get(patient)).toMatchObject({
+        retired: false,
+        heartbeatLimitMs: 3_600_000,
+      });
+      expect(await log.decide(commitRequest(patient))).toEqual({ kind: 'commit' });
+    });
+
     it('a key that is taken: the second run is told who has it, and has no decision', async () => {
       const key = newId();
       const first = commitRequest(epoch, { idempotencyKey: key });

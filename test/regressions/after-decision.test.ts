@@ -1,16 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import {
-  OutcomeUnknownError,
-  RolledBackError,
-  subscribe,
-  type TransactionScope,
-} from '../../src/index.ts';
+import { OutcomeUnknownError, RolledBackError, type TransactionScope } from '../../src/index.ts';
 import type { FaultPoint } from '../../src/coordinator/protocol-context.ts';
 import { checkMarkers } from '../support/atomicity.ts';
 import { createBank, type Bank } from '../support/bank.ts';
 import { FaultProxy } from '../support/proxy.ts';
-import { waitFor } from '../support/wait.ts';
 
 describe('what may be said of a transaction whose commit was broken off', () => {
   let bank: Bank;
@@ -35,11 +29,6 @@ describe('what may be said of a transaction whose commit was broken off', () => 
     for (const name of names) await tx.on(name).query('insert into marker values ($1)', [tx.id]);
   };
   const both = (tx: TransactionScope): Promise<void> => mark(tx, 'orders', 'billing');
-  /** Billing's vote is no: a deferred constraint is violated. */
-  const dissent = async (tx: TransactionScope): Promise<void> => {
-    await both(tx);
-    await tx.on('billing').query('insert into child values (1, 4711)');
-  };
   const decisionRow = (): Promise<unknown[]> =>
     bank.log.query('select outcome from pgxa.decision where transaction_id = $1', [id]);
 
@@ -94,83 +83,4 @@ describe('what may be said of a transaction whose commit was broken off', () => 
     expect(called).toEqual([]);
     expect(await bank.participant('billing').query('select 1 from marker')).toHaveLength(1);
   });
-
-  it('a vote is no, the epoch may be retired and the log is away: unknown; settled when it is back', async () => {
-    // Meanwhile recovery, or an operator, may decide: this coordinator cannot presume abort.
-    let failures = 0;
-    let away = 0;
-    const unsubscribe = subscribe('coordinator:heartbeat-failed', () => (failures += 1));
-    const tm = await bank.manager(
-      {
-        heartbeatLimitMs: 1_000,
-        decisionLog: { connectionString: log.through(bank.log.connectionString) },
-      },
-      {
-        faultHook: async (at) => {
-          if (at !== 'after-votes') return;
-          log.goAway();
-          away = performance.now();
-          await waitFor(
-            'the epoch to be silent beyond its limit',
-            () => failures > 0 && performance.now() - away > 1_100,
-          );
-        },
-      },
-    );
-    const error: unknown = await tm.run(dissent).catch((thrown: unknown) => thrown);
-    unsubscribe();
-    expect(away).toBeGreaterThan(0);
-    expect(error).toBeInstanceOf(OutcomeUnknownError);
-    expect(called).toEqual([]);
-    expect(await decisionRow()).toEqual([]);
-    expect(await bank.inDoubt()).toMatchObject([{ participant: 'orders' }]);
-    log.comeBack();
-    await waitFor('it to be settled', async () => (await bank.inDoubt()).length === 0);
-    expect(await tm.outcomeOf(id)).toBe('aborted');
-    expect(await decisionRow()).toEqual([{ outcome: 'abort' }]);
-    expect(await checkMarkers(bank, 2)).toEqual({ whole: new Set(), torn: [] });
-  });
-
-  it.each([
-    ['nobody has decided: RolledBackError, and the abort is in the register', undefined],
-    ['an operator has decided commit: HeuristicOutcomeError, never "rolled back"', 'commit'],
-  ] as const)(
-    'a vote is no, the session of the epoch may count as gone; %s',
-    async (_, decided) => {
-      let silentSince = 0;
-      let fired = 0;
-      const tm = await bank.manager(
-        {
-          decisionLog: { connectionString: log.through(bank.log.connectionString) },
-        },
-        {
-          faultHook: async (at, transactionId) => {
-            if (at !== 'after-votes') return;
-            const rule = log.arm(/set heartbeat_at/, 'lose-request', Number.POSITIVE_INFINITY);
-            silentSince = performance.now();
-            await waitFor(
-              'its session to count as gone',
-              () => rule.fired > 0 && performance.now() - silentSince > 2_100,
-            );
-            ({ fired } = rule);
-            if (decided === undefined) return;
-            await bank.log.query(
-              `insert into pgxa.decision (transaction_id, epoch, outcome, decided_by)
-             select $1, epoch, $2, 'operator' from pgxa.coordinator`,
-              [transactionId, decided],
-            );
-          },
-        },
-      );
-      await expect(tm.run(dissent)).rejects.toMatchObject(
-        decided === undefined
-          ? { name: 'RolledBackError', code: 'PGXA_VOTE_NO' }
-          : { name: 'HeuristicOutcomeError' },
-      );
-      expect(fired).toBeGreaterThan(0);
-      expect(called).toEqual(decided === undefined ? ['rolled-back'] : []);
-      expect(await decisionRow()).toEqual([{ outcome: decided ?? 'abort' }]);
-      expect(await bank.inDoubt()).toEqual([]);
-    },
-  );
 });

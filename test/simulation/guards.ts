@@ -58,14 +58,7 @@ export const GUARDS: readonly Guard[] = [
   {
     name: 'barrier behind decisions that were read',
     invariant: 1,
-    patches: [
-      without(
-        LOG,
-        `if (rows.length > 0) await this.#proveDurable();
-    return new Map(rows.map((row) => [row.transaction_id, standingOf(row)]));`,
-        `return new Map(rows.map((row) => [row.transaction_id, standingOf(row)]));`,
-      ),
-    ],
+    patches: [without(LOG, `if (isUnconfirmed(proof.value.notices)) {`, `if (false) {`)],
   },
   {
     name: 'notice check of the decision',
@@ -177,30 +170,18 @@ export const GUARDS: readonly Guard[] = [
     ],
   },
   {
-    name: 'presumed abort of an epoch that may be retired goes through the register',
+    name: 'tombstone before the coordinator rolls a prepared branch back',
     invariant: 2,
     patches: [
       without(
         'coordinator/protocol.ts',
-        `if (toFinish.length > 0 && context.mayBeRetired(transaction.epoch)) {`,
-        `if (false) {`,
+        `if (toFinish.length > 0) {
+    transaction.setState('deciding');`,
+        `if (false) {
+    transaction.setState('deciding');`,
       ),
     ],
-    rare: 'an operator between the retirement and the tombstone, and a coordinator that comes back after its deadline',
-  },
-  {
-    name: 'a presumed abort that is pending gets its row',
-    invariant: 2,
-    patches: [
-      without(
-        'coordinator/finish.ts',
-        `decision === 'abort' ? await writeAbort(transaction, context, signal) : decision;`,
-        `decision;`,
-      ),
-    ],
-    unseen:
-      'the coordinator itself goes on for 60 s, longer than any fault of a schedule lasts: the row only lets ' +
-      'recovery be faster, or go on when the 60 s are over',
+    rare: 'an operator between the vote and the roll back, who finds the coordinator silent',
   },
   {
     name: 'epoch fence in the deciding statement',
@@ -282,7 +263,7 @@ export const GUARDS: readonly Guard[] = [
   {
     name: 'barrier behind a status that was read',
     invariant: 6,
-    patches: [without(PARTICIPANT, `if (status === 'committed') await this.#proveDurable();`, ``)],
+    patches: [without(PARTICIPANT, `if (status === 'committed') assertReplicated(proof);`, ``)],
   },
   {
     name: 'backend fence before a branch counts as never prepared',

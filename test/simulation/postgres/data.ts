@@ -36,6 +36,7 @@ export interface DecisionData {
 export interface CoordinatorData {
   readonly name: string;
   readonly heartbeatAt: number;
+  readonly heartbeatLimitMs: number;
   readonly guarded: boolean;
   readonly retired: boolean;
 }

@@ -4,6 +4,7 @@ import { schemaVersion } from '../../../src/decision-log/migrate.ts';
 import type { WireStatement } from '../wire.ts';
 import type { CoordinatorData, Data } from './data.ts';
 import { bool, fieldsOf, rowsAnswer, ServerError, type Answer } from './replies.ts';
+import { barrier } from './participant-statements.ts';
 import type { Session } from './session.ts';
 import type { StatementPattern } from './statement.ts';
 
@@ -11,9 +12,12 @@ const IDS = fieldsOf('transaction_id');
 const DECISIONS = fieldsOf(
   'transaction_id outcome decided_by decided_at:timestamptz label branches:jsonb',
 );
+const WON = fieldsOf('transaction_id decided_at:timestamptz');
 const KEYS = fieldsOf('key transaction_id');
 const LOCKED = fieldsOf('locked:bool');
-const EPOCHS = fieldsOf('epoch name retired:bool heartbeat_age_ms heartbeat session_gone:bool');
+const EPOCHS = fieldsOf(
+  'epoch name retired:bool heartbeat_age_ms heartbeat_limit_ms:int4 heartbeat session_gone:bool',
+);
 const RETIRED = fieldsOf('retired:bool');
 const REPLACES = fieldsOf('replaces');
 
@@ -98,7 +102,8 @@ function abort(session: Session, { values: [by, ids, epochs] }: WireStatement): 
       branches: '[]',
     }),
   );
-  return { tag: `INSERT 0 ${written.length}` };
+  const rows = written.map(({ id }) => [id, '2030-01-01 00:00:00+00']);
+  return { ...rowsAnswer(WON, rows), tag: `INSERT 0 ${written.length}` };
 }
 
 function decisions(session: Session, { values: [ids] }: WireStatement): Answer {
@@ -122,7 +127,7 @@ function keysOf(session: Session, keys: readonly (string | null)[]): [string, st
 
 function registerCoordinator(
   session: Session,
-  { values: [epochValue, name] }: WireStatement,
+  { values: [epochValue, name, , , , limitMs] }: WireStatement,
 ): Answer {
   const epoch = String(epochValue);
   session.refuseOnStandby();
@@ -135,6 +140,7 @@ function registerCoordinator(
     data.coordinators.set(epoch, {
       name: String(name),
       heartbeatAt,
+      heartbeatLimitMs: Number(limitMs),
       guarded: false,
       retired: false,
     });
@@ -187,6 +193,7 @@ function epochs(session: Session, { values: [wanted] }: WireStatement): Answer {
         row.name,
         bool(row.retired),
         String(server.now - row.heartbeatAt),
+        String(row.heartbeatLimitMs),
         String(row.heartbeatAt),
         bool(sessionGone),
       ],
@@ -204,7 +211,8 @@ function retire(session: Session, { values }: WireStatement): Answer {
   if (row === undefined || row.retired) return { tag: 'UPDATE 0' };
   const ageMs = server.now - row.heartbeatAt;
   const free = (server.advisory.get(epoch) ?? session) === session;
-  const over = ageMs > Number(limitMs) || (row.guarded && ageMs > Number(goneMs) && free);
+  const outOfTime = ageMs > Math.max(Number(limitMs), row.heartbeatLimitMs);
+  const over = outOfTime || (row.guarded && ageMs > Number(goneMs) && free);
   if (!over) return { tag: 'UPDATE 0' };
   session.lock(`coordinator:${epoch}`, 'update');
   session.assignXid();
@@ -285,10 +293,12 @@ export const LOG_STATEMENTS: readonly StatementPattern[] = [
   pattern('decide', is(sql.DECIDE_SQL), decide),
   pattern('settle', is(sql.ABORT_SQL), runs(abort)),
   pattern('decisions', is(sql.DECISIONS_SQL), runs(decisions)),
-  pattern('key', is(sql.KEY_SQL), runs((session, { values }) =>
-    rowsAnswer(IDS, keysOf(session, [String(values[0])]).map(([, id]) => [id])))),
   pattern('keys', is(sql.KEYS_SQL), runs((session, { values }) =>
     rowsAnswer(KEYS, keysOf(session, texts(values[0]))))),
+  pattern('barrier', is(sql.DECISIONS_BARRIER_SQL), runs((session, { values }) =>
+    barrier(session, texts(values[0]).some((id) => session.server.dataOf(session).decisions.has(id ?? ''))))),
+  pattern('barrier', is(sql.KEYS_BARRIER_SQL), runs((session, { values }) =>
+    barrier(session, keysOf(session, texts(values[0])).length > 0))),
   pattern('register', is(sql.REGISTER_COORDINATOR_SQL), runs(registerCoordinator)),
   pattern('lock-epoch', is(sql.LOCK_EPOCH_SQL), runs(lockEpoch)),
   pattern('heartbeat', is(sql.HEARTBEAT_SQL), runs(heartbeat)),

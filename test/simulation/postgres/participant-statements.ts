@@ -6,7 +6,7 @@ import {
   UNLOCK_SQL,
   VOTE_LOOK_SQL,
 } from '../../../src/participant/branch-statements.ts';
-import { SERVER_FACTS_SQL } from '../../../src/participant/server-facts.ts';
+import { SERVER_FACTS_SQL, STATUS_BARRIER_SQL } from '../../../src/participant/server-facts.ts';
 import type { WireStatement } from '../wire.ts';
 import { bool, fieldsOf, rowsAnswer, ServerError, type Answer, type Row } from './replies.ts';
 import type { SimulatedServer } from './server.ts';
@@ -199,10 +199,15 @@ function terminateStale(session: Session, { values: [pid] }: WireStatement): Ans
   return rowsAnswer(TERMINATE, [['t']]);
 }
 
-/** A commit of its own, behind everything that was visible before. */
-export function barrier(session: Session): Answer {
+/** A commit of its own, behind everything that was visible before; only where something was. */
+export function barrier(session: Session, isNeeded: boolean): Answer {
+  if (!isNeeded) return rowsAnswer(BARRIER, []);
   session.assignXid();
   return rowsAnswer(BARRIER, [['0/1']]);
+}
+
+function statusBarrier(session: Session, { values }: WireStatement): Answer {
+  return barrier(session, statusOf(session.server, Number(values[0])) === 'committed');
 }
 
 function insertMarker(session: Session, { values }: WireStatement): Answer {
@@ -242,7 +247,7 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
   pattern('facts', is(SERVER_FACTS_SQL), () => (session) => rowsAnswer(FACTS, [facts(session)])),
   pattern(
     'xact-status',
-    (text) => text.includes('pg_xact_status($1::xid8)'),
+    (text) => text.includes('pg_xact_status($1::xid8) as status'),
     () => xactStatus,
   ),
   pattern(
@@ -287,11 +292,7 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
     (text) => text.startsWith('select pg_terminate_backend(pid) from pg_stat'),
     () => terminateStale,
   ),
-  pattern(
-    'barrier',
-    (text) => text.startsWith('select pg_logical_emit_message'),
-    () => barrier,
-  ),
+  pattern('barrier', is(STATUS_BARRIER_SQL), () => statusBarrier),
   pattern('insert', is(INSERT_MARKER), () => insertMarker),
   pattern('touch', is(TOUCH_ACCOUNT), () => touchAccount),
   pattern('failing', is(FAILING_SQL), () => fail),

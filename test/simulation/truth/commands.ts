@@ -7,7 +7,7 @@ import {
   UNLOCK_SQL,
   VOTE_LOOK_SQL,
 } from '../../../src/participant/branch-statements.ts';
-import { SERVER_FACTS_SQL } from '../../../src/participant/server-facts.ts';
+import { SERVER_FACTS_SQL, STATUS_BARRIER_SQL } from '../../../src/participant/server-facts.ts';
 import {
   FAILING_SQL,
   INSERT_MARKER,
@@ -60,7 +60,7 @@ export class CommandSource {
   /** The next command for a session in this status. */
   next(session: number, status: string | null): Command {
     const random = this.#random;
-    if (random.chance(0.06)) return this.#look(session);
+    if (random.chance(0.06)) return this.#look(session, status === 'I');
     if (status === 'I') {
       if (random.chance(0.45)) return this.#begin(session);
       return random.chance(0.5) ? this.#ofLog(session) : this.#finishOrOdd(session);
@@ -82,7 +82,8 @@ export class CommandSource {
 
   #begin(session: number): Command {
     const { limits, account } = { limits: textOf('limits'), account: this.#random.int(4) };
-    const mode = this.#random.pick(['', '', ' isolation level repeatable read']);
+    // The simulated server has one version of each row, so none of the failures of the higher levels.
+    const mode = this.#random.pick(['', '', ' isolation level read committed']);
     const first = this.#random.pick([
       { text: TOUCH_ACCOUNT, values: [account] },
       { text: INSERT_MARKER, values: ['m'] },
@@ -143,14 +144,15 @@ export class CommandSource {
   }
 
   /** What is asked of a server in any state. */
-  #look(session: number): Command {
+  #look(session: number, isIdle: boolean): Command {
     const roll = this.#random.next();
     if (roll < 0.3) {
       return {
         name: 'list',
         session,
         request: () => [{ text: textOf('list') }],
-        view: ([row]) => (row?.['branches'] as { gid: string }[]).map(({ gid }) => gid),
+        view: ([row]) =>
+          (row?.['listing'] as { branches: { gid: string }[] }).branches.map(({ gid }) => gid),
       };
     }
     if (roll < 0.4) {
@@ -160,20 +162,32 @@ export class CommandSource {
         request: () => [{ text: textOf('xact-status'), values: ['99999999'] }],
       };
     }
+    if (roll < 0.6) {
+      const at = this.#random.int(1_000);
+      return {
+        name: 'barrier behind a status',
+        session,
+        request: ({ xids }) => {
+          const values = [xids[at % Math.max(1, xids.length)] ?? '99999999'];
+          return [{ text: STATUS_BARRIER_SQL, values }];
+        },
+        view: countView,
+      };
+    }
     if (roll < 0.8) {
       const at = this.#random.int(1_000);
       return {
         name: 'status',
         session,
-        request: ({ xids }) => [
-          {
-            text: textOf('xact-status'),
-            values: [xids[at % Math.max(1, xids.length)] ?? '99999999'],
-          },
-        ],
+        request: ({ xids }) => {
+          const values = [xids[at % Math.max(1, xids.length)] ?? '99999999'];
+          return [{ text: textOf('xact-status'), values }];
+        },
         view: ([row]) => row?.['status'],
       };
     }
+    // As pgxa asks it: within a transaction the server shows the sessions as it saw them first.
+    if (!isIdle) return this.#work(session);
     return this.#fence(session, roll < 0.9);
   }
 
@@ -205,8 +219,8 @@ export class CommandSource {
     const ids = id === other ? [id] : [id, other];
     const each = <T>(value: T): T[] => ids.map(() => value);
     const choices: readonly [string, readonly unknown[], Command['view']?][] = [
-      [sql.REGISTER_COORDINATOR_SQL, [epoch, 'c', 'h', 1, '0']],
-      [sql.REGISTER_COORDINATOR_SQL, [epoch, 'c', 'h', 1, '0']],
+      [sql.REGISTER_COORDINATOR_SQL, [epoch, 'c', 'h', 1, '0', 0]],
+      [sql.REGISTER_COORDINATOR_SQL, [epoch, 'c', 'h', 1, '0', 3_600_000]],
       [sql.LOCK_EPOCH_SQL, [epoch], all],
       [sql.HEARTBEAT_SQL, [epoch]],
       [sql.EPOCHS_SQL, [[epoch, '0'.repeat(16)]], epochsView],
@@ -219,16 +233,16 @@ export class CommandSource {
         idsView,
       ],
       [sql.DECIDE_SQL, [epoch, ids, each(null), each('[]'), each(null)], idsView],
-      [sql.ABORT_SQL, ['recovery', ids, each(epoch)]],
+      [sql.ABORT_SQL, ['recovery', ids, each(epoch)], idsView],
       [sql.DECISIONS_SQL, [ids], decisionsView],
-      [sql.KEY_SQL, [key ?? 'key 1'], all],
       [sql.KEYS_SQL, [['key 1', 'key 2', 'key 3']], sorted],
       [
         sql.RECORD_HEURISTIC_SQL,
         [id, random.pick(['hazard', 'commit']), id, 'p', 'commit', 'e', 'f'],
       ],
       [sql.REGISTER_PARTICIPANT_SQL, ['p', String(random.int(2)), '1', 'd', '1', 'c'], all],
-      [sql.DURABILITY_BARRIER_SQL, []],
+      [sql.DECISIONS_BARRIER_SQL, [ids], countView],
+      [sql.KEYS_BARRIER_SQL, [['key 1']], countView],
     ];
     const [text, values, view] = random.pick(choices);
     const [name = ''] = text.trim().split('\n');
@@ -245,7 +259,7 @@ export class CommandSource {
   #transaction(): string {
     if (this.#random.chance(0.1)) this.#transactions += 1;
     const number = Math.max(0, this.#transactions - this.#random.int(6));
-    return `00000000-0000-4000-8000-${number.toString(16).padStart(12, '0')}`;
+    return `${TODAY.slice(0, 8)}-${TODAY.slice(8)}-7000-8000-${number.toString(16).padStart(12, '0')}`;
   }
 }
 
@@ -269,6 +283,9 @@ type Rows = readonly Record<string, unknown>[];
 const all = (rows: Rows): unknown => rows;
 const sorted = (rows: Rows): unknown => rows.map((row) => JSON.stringify(row)).sort();
 const idsView = (rows: Rows): unknown => rows.map((row) => row['transaction_id']).sort();
+/** The register is partitioned by the time that is in the ids, and takes commits of today alone. */
+const TODAY = Date.now().toString(16).padStart(12, '0');
+const countView = (rows: Rows): unknown => rows.length;
 const epochsView = (rows: Rows): unknown =>
   rows
     .map(({ epoch, name, retired, session_gone: gone }) =>

@@ -13,6 +13,7 @@ export async function createRealTarget(maxPrepared: number): Promise<Target> {
   const database = await server.createDatabase('truth');
   const connectionString = server.connectionString(database);
   await migrateDecisionLog({ connectionString });
+  await server.query(database, 'select pgxa.make_partitions(1)');
   await server.query(database, 'create table marker (id text not null)');
   await server.query(
     database,
