@@ -18,6 +18,8 @@ export interface NetworkOptions {
   /** Latency of one way: shortest and longest, and how often it is ten times that. */
   readonly latencyMs: readonly [number, number];
   readonly slow: number;
+  /** A detour leads astray also who has never met the right server: what it writes is written elsewhere then. */
+  readonly detoursStrangers: boolean;
   /** A client is about to send. */
   readonly sending: (link: SimulatedLink, kind: string) => void;
 }
@@ -39,7 +41,7 @@ export class SimulatedNetwork implements Network {
   readonly links = new Set<SimulatedLink>();
   /** Names that lead to another server now, for whoever has met the right one before. */
   readonly detours = new Map<string, string>();
-  /** `process server`: has looked at it, and pinned it. */
+  /** `process server`: has looked at it, and registered it. */
   readonly acquainted = new Set<string>();
   /** Names whose new connections land on the standby now. */
   readonly toStandby = new Set<string>();
@@ -50,9 +52,8 @@ export class SimulatedNetwork implements Network {
   }
 
   open(process: SimulatedProcess, client: ClientEnd, host: string): Link {
-    const detour = this.acquainted.has(`${process.name} ${host}`)
-      ? this.detours.get(host)
-      : undefined;
+    const isLed = this.options.detoursStrangers || this.acquainted.has(`${process.name} ${host}`);
+    const detour = isLed ? this.detours.get(host) : undefined;
     const server = this.options.servers.get(detour ?? host);
     if (server === undefined) throw new Error(`no server is called ${host}`);
     const link = new SimulatedLink(this, process, client, server);

@@ -81,6 +81,8 @@ export interface Plan {
   readonly slow: number;
   /** End of the phase in which faults begin. */
   readonly safetyMs: number;
+  /** Never drawn: a name that leads to another server from the first look on makes everything go there. */
+  readonly detoursStrangers?: boolean;
   readonly transactions: readonly PlannedTransaction[];
   readonly faults: readonly PlannedFault[];
 }

@@ -93,6 +93,7 @@ class Schedule {
       servers: all,
       latencyMs: plan.latencyMs,
       slow: plan.slow,
+      detoursStrangers: plan.detoursStrangers ?? false,
       sending: (link, kind) => {
         this.#trace.add(link.process, 'sends', kind, link.server.name);
         this.#nemesis.reached(kind, 'sent', () => ({
@@ -389,9 +390,6 @@ class Schedule {
       observer: {
         at: (kind, phase, session) => {
           this.#trace.add(session.link.process, phase, kind, name);
-          if (kind === 'facts' && phase === 'answered' && !session.onStandby) {
-            this.#world.network.acquainted.add(`${session.link.process} ${name}`);
-          }
           this.#nemesis.reached(kind, phase, () => ({
             process: session.link.process,
             server: session.server,
@@ -404,6 +402,9 @@ class Schedule {
         },
         registering: (epoch) => {
           this.#oracle.plantCanaries(epoch);
+        },
+        meeting: (process, participant) => {
+          this.#world.network.acquainted.add(`${process} ${participant}`);
         },
         decidedLate: (epoch) => {
           this.#oracle.violated('decided-after-retirement', `epoch ${epoch}`);

@@ -38,6 +38,7 @@ export function createSimulatedTarget(seed: number, maxPrepared: number): Target
       decidedLate: () => undefined,
       deciding: () => undefined,
       finishing: () => undefined,
+      meeting: () => undefined,
     },
   });
   const network = new SimulatedNetwork({
@@ -46,6 +47,7 @@ export function createSimulatedTarget(seed: number, maxPrepared: number): Target
     servers: new Map([[HOST, server]]),
     latencyMs: [0.1, 0.2],
     slow: 0,
+    detoursStrangers: false,
     sending: () => undefined,
   });
   const process = new SimulatedProcess('truth', scheduler, random, network);
