@@ -77,7 +77,7 @@ export class Nemesis {
       server.attachStandby();
       for (const session of server.sessions.values()) if (session.paused) session.resume();
     }
-    for (const { server, gid } of this.#slots.splice(0)) server.uproot(gid);
+    this.#emptySlots();
     for (const process of processes.values()) process.thaw();
   }
 
@@ -248,7 +248,7 @@ export class Nemesis {
       case 'fill-slots':
         if (server.up) this.#fillSlots(server);
         this.#later(what.forMs, () => {
-          for (const slot of this.#slots.splice(0)) slot.server.uproot(slot.gid);
+          this.#emptySlots();
         });
         return;
       case 'detach-standby':
@@ -272,6 +272,14 @@ export class Nemesis {
       const gid = `filler_${server.wal.length}_${slot}`;
       server.plant(gid);
       this.#slots.push({ server, gid });
+    }
+  }
+
+  /** Those of a server that is down are emptied when all is healed. */
+  #emptySlots(): void {
+    for (const slot of this.#slots.splice(0)) {
+      if (slot.server.up) slot.server.uproot(slot.gid);
+      else this.#slots.push(slot);
     }
   }
 
