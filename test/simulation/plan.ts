@@ -159,6 +159,19 @@ export function without(plan: Plan, omission: Omission): Plan {
   };
 }
 
+/** Two that write to the same rows from different ends: no server sees the whole of it, so a limit ends it. */
+export function mayDeadlock(transactions: Plan['transactions']): boolean {
+  return transactions.some((one) =>
+    transactions.some(
+      (other) =>
+        one.account === other.account &&
+        one.writes[0] !== other.writes[0] &&
+        one.writes.length > 1 &&
+        other.writes.length > 1,
+    ),
+  );
+}
+
 function drawTransactions(
   random: Random,
   participants: number,

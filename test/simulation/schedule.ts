@@ -4,7 +4,7 @@ import { installHost, type ClientKind } from './host.ts';
 import { Nemesis, type World } from './nemesis.ts';
 import { SimulatedLink, SimulatedNetwork } from './network.ts';
 import { Oracle, type Told, type Violation } from './oracle.ts';
-import { drawPlan, without, type Omission, type Plan } from './plan.ts';
+import { drawPlan, mayDeadlock, without, type Omission, type Plan } from './plan.ts';
 import { SimulatedServer, type Replication } from './postgres/server.ts';
 import { SimulatedProcess } from './process.ts';
 import { Random } from './random.ts';
@@ -56,19 +56,6 @@ export function boundMs(plan: Plan): number {
 export function runSchedule(seed: number, options: ScheduleOptions = {}): ScheduleResult {
   const { plan = drawPlan(seed), omission } = options;
   return new Schedule(omission === undefined ? plan : without(plan, omission), options).run();
-}
-
-/** Two that write to the same rows from different ends: no server sees the whole of it, so a limit ends it. */
-function mayDeadlock(transactions: Plan['transactions']): boolean {
-  return transactions.some((one) =>
-    transactions.some(
-      (other) =>
-        one.account === other.account &&
-        one.writes[0] !== other.writes[0] &&
-        one.writes.length > 1 &&
-        other.writes.length > 1,
-    ),
-  );
 }
 
 /** One in so many schedules runs over pg's own client. */
