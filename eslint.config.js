@@ -19,7 +19,7 @@ const toCli = { regex: '(^|/)cli/', message: 'the library never imports from cli
 const to = (folder, why) => ({ regex: `(^|/)${folder}/`, message: why });
 
 export default tseslint.config(
-  { ignores: ['dist/', 'coverage/', '.postgres/', 'node_modules/'] },
+  { ignores: ['dist/', 'coverage/', '.postgres/', '.stryker-tmp/', 'node_modules/'] },
   eslint.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {

@@ -4,7 +4,7 @@ import { ConfigError, toError } from './errors.ts';
 import type { Publish } from './events.ts';
 import type { Participant } from './participant/participant.ts';
 import { PostgresParticipant } from './participant/postgres-participant.ts';
-import { isSameDatabase, type ServerFacts } from './participant/server-facts.ts';
+import { isSameRunning, type ServerFacts } from './participant/server-facts.ts';
 import {
   createPool,
   hearErrors,
@@ -33,9 +33,20 @@ export function makeParticipants(
   options: OpenParticipantsOptions,
 ): ReadonlyMap<string, Participant> {
   const servers = new Map<string, ServerFacts>();
-  const participants = new Map<string, Participant>();
+  const participants = new Map<string, PostgresParticipant>();
+  /** A name that has led astray at its first look must not stand in the way of the one it has led to for good. */
+  const lookAgainAt = async (name: string): Promise<void> => {
+    const before = servers.get(name);
+    if (before === undefined) return;
+    // Not compared with while it is looked at: two that have led to each other would ask each other for ever.
+    servers.delete(name);
+    await participants.get(name)?.lookAgain(before);
+    if (!servers.has(name)) servers.set(name, before);
+  };
   for (const [name, place] of Object.entries(options.config.participants)) {
     const register = async (facts: ServerFacts): Promise<void> => {
+      const other = sameAs(servers, name, facts);
+      if (other !== undefined) await lookAgainAt(other);
       assertDistinct(servers, name, facts);
       await options.register(name, facts);
       // Two that were looked at meanwhile: the later one is refused.
@@ -110,7 +121,7 @@ function makeParticipant(
   place: ParticipantConfig,
   { config, runtime, followRegister }: OpenParticipantsOptions,
   register: (facts: ServerFacts) => Promise<void>,
-): Participant {
+): PostgresParticipant {
   const { pool, max, lockTimeoutMs, ...given } = place;
   const settings = placeOf(name, place, given);
   if (pool !== undefined) hearErrors(pool);
@@ -149,21 +160,29 @@ function placeOf(name: string, options: ParticipantConfig, given: object): Conne
   );
 }
 
-/** A physical copy has the identity of its original; only one of them runs since that moment. */
+/** The other participant that is the same database. */
+function sameAs(
+  servers: ReadonlyMap<string, ServerFacts>,
+  name: string,
+  facts: ServerFacts,
+): string | undefined {
+  for (const [other, known] of servers) {
+    if (other !== name && isSameRunning(known, facts)) return other;
+  }
+  return undefined;
+}
+
 function assertDistinct(
   servers: ReadonlyMap<string, ServerFacts>,
   name: string,
   facts: ServerFacts,
 ): void {
-  for (const [other, known] of servers) {
-    const same =
-      isSameDatabase(known.server, facts.server) && known.runningSince === facts.runningSince;
-    if (other === name || !same) continue;
-    throw new ConfigError(
-      'PGXA_PARTICIPANTS_NOT_DISTINCT',
-      `participants "${other}" and "${name}" are the same database ("${facts.databaseName}" on ` +
-        `system ${facts.server.systemIdentifier}): configure it once`,
-      { participant: name },
-    );
-  }
+  const other = sameAs(servers, name, facts);
+  if (other === undefined) return;
+  throw new ConfigError(
+    'PGXA_PARTICIPANTS_NOT_DISTINCT',
+    `participants "${other}" and "${name}" are the same database ("${facts.databaseName}" on ` +
+      `system ${facts.server.systemIdentifier}): configure it once`,
+    { participant: name },
+  );
 }

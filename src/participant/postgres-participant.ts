@@ -31,6 +31,7 @@ import {
   factsOfRow,
   isSameDatabase,
   isSameHistory,
+  isSameRunning,
   SERVER_FACTS_SQL,
   STATUS_BARRIER_SQL,
   type ServerFacts,
@@ -100,6 +101,21 @@ export class PostgresParticipant implements Participant, BranchHost {
 
   async verify(): Promise<ServerIdentity> {
     return this.#verify(await this.#factsBesidePool());
+  }
+
+  /**
+   * Another participant has come upon the database that is registered here. Which of the two names is led astray,
+   * or was, only a new connection tells: if this one leads to another database by now, that one is registered.
+   */
+  async lookAgain(known: ServerFacts): Promise<void> {
+    this.#connections.renew();
+    try {
+      const facts = await this.#factsBesidePool();
+      assertUsable(this.name, facts);
+      if (!isSameRunning(known, facts)) await this.#register(facts);
+    } catch {
+      // It cannot be looked at, or not be registered: what was seen last counts.
+    }
   }
 
   branch(spec: BranchSpec): Branch {
@@ -205,6 +221,12 @@ export class PostgresParticipant implements Participant, BranchHost {
         client.release(true);
         continue;
       }
+      // It was made while the name led to another server.
+      const known = this.#facts.get(client);
+      if (known !== undefined && !this.#isRegistered(known.server)) {
+        client.release(true);
+        continue;
+      }
       try {
         return { client, facts: await this.#factsInTime(client, signal) };
       } catch (error) {
@@ -212,7 +234,9 @@ export class PostgresParticipant implements Participant, BranchHost {
         throw error;
       }
     }
-    throw new Error(`the pool of "${this.name}" only has clients that are inside a transaction`);
+    throw new Error(
+      `the pool of "${this.name}" only has clients that cannot be used: inside a transaction, or elsewhere`,
+    );
   }
 
   async factsOf(client: PoolClientLike): Promise<ServerFacts> {

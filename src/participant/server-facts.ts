@@ -82,6 +82,11 @@ export function isSameDatabase(a: ServerIdentity, b: ServerIdentity): boolean {
   return a.systemIdentifier === b.systemIdentifier && a.databaseOid === b.databaseOid;
 }
 
+/** A physical copy has the identity of its original; only one of them runs since that moment. */
+export function isSameRunning(a: ServerFacts, b: ServerFacts): boolean {
+  return isSameDatabase(a.server, b.server) && a.runningSince === b.runningSince;
+}
+
 /** An xid of one is evidence on the other (invariant 6): also the same timeline. */
 export function isSameHistory(a: ServerIdentity, b: ServerIdentity): boolean {
   return isSameDatabase(a, b) && a.timeline === b.timeline;

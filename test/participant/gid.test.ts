@@ -4,6 +4,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import {
+  beganAtMs,
   BRANCHES_MAX,
   formatGid,
   parseGid,
@@ -86,7 +87,12 @@ describe('parts that are none', () => {
     ['installation too short', { installation: '0123456789a' }],
     ['installation with a quote', { installation: "0123456789a'" }],
     ['installation with a newline behind it', { installation: '0123456789ab\n' }],
+    ['something before the installation', { installation: 'x0123456789ab' }],
     ['no epoch', { epoch: '' }],
+    ['something before the epoch', { epoch: 'xfedcba9876543210' }],
+    ['something behind the epoch', { epoch: 'fedcba9876543210x' }],
+    ['something before the transaction', { transactionId: `x${EXAMPLE.transactionId}` }],
+    ['something behind the transaction', { transactionId: `${EXAMPLE.transactionId}x` }],
     ['epoch with a separator', { epoch: 'fedcba987654321_' }],
     ['transaction without hyphens', { transactionId: '01890a5dac96774bbcceb302099a8057' }],
     ['transaction in upper case', { transactionId: EXAMPLE.transactionId.toUpperCase() }],
@@ -98,6 +104,15 @@ describe('parts that are none', () => {
     ['branch Infinity', { branch: Number.POSITIVE_INFINITY }],
   ])('%s: formatting throws a RangeError', (_, wrong) => {
     expect(() => formatGid({ ...EXAMPLE, ...wrong })).toThrow(RangeError);
+    expect(() => formatGid({ ...EXAMPLE, ...wrong })).toThrow('not the parts of a gid: {"');
+  });
+});
+
+describe('when a transaction began', () => {
+  it('is in the first 48 bits of its id, whatever follows', () => {
+    expect(beganAtMs(EXAMPLE.transactionId)).toBe(0x01890a5dac96);
+    expect(beganAtMs('ffffffff-ffff-7fff-bfff-ffffffffffff')).toBe(2 ** 48 - 1);
+    expect(beganAtMs('00000000-0001-7000-8000-000000000000')).toBe(1);
   });
 });
 

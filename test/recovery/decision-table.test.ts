@@ -26,6 +26,48 @@ describe('the decision table of recovery', () => {
     expect([...met].sort()).toEqual(DECISION_TABLE.map(({ row }) => row).sort());
   });
 
+  /** Written down a second time, by hand: a changed action is a changed protocol. */
+  it.each([
+    ['A', 'leave', { server: 'standby', gid: 'ours', decision: 'commit', coordinator: 'live' }],
+    ['B', 'report', { server: 'other', gid: 'ours', decision: 'commit', coordinator: 'live' }],
+    [
+      'C',
+      'leave',
+      { server: 'registered', gid: 'foreign', decision: 'none', coordinator: 'retired' },
+    ],
+    ['D', 'commit', { server: 'registered', gid: 'ours', decision: 'commit', coordinator: 'live' }],
+    [
+      'E',
+      'roll-back',
+      { server: 'registered', gid: 'ours', decision: 'abort', coordinator: 'live' },
+    ],
+    ['F', 'leave', { server: 'registered', gid: 'ours', decision: 'none', coordinator: 'live' }],
+    ['G', 'retire', { server: 'registered', gid: 'ours', decision: 'none', coordinator: 'silent' }],
+    [
+      'H',
+      'win-abort',
+      { server: 'registered', gid: 'ours', decision: 'none', coordinator: 'retired' },
+    ],
+    [
+      'I',
+      'report',
+      { server: 'registered', gid: 'ours', decision: 'none', coordinator: 'unregistered' },
+    ],
+    [
+      'J',
+      'report',
+      { server: 'registered', gid: 'ours', decision: 'forgotten', coordinator: 'retired' },
+    ],
+  ] as const)('row %s: %s', (row, action, observation) => {
+    expect(decide(observation)).toMatchObject({ row, action });
+    expect(decide(observation).why).not.toBe('');
+  });
+
+  it('an observation that no row meets is an error that shows it', () => {
+    const unknown = { ...ALL[0], server: 'elsewhere' } as unknown as Observation;
+    expect(() => decide(unknown)).toThrow(/^0 rows for .*elsewhere/);
+  });
+
   it('commits only on a commit decision, on the registered server, on a branch of ours', () => {
     const commits = ALL.filter((observation) => decide(observation).action === 'commit');
     expect(commits.length).toBeGreaterThan(0);

@@ -131,15 +131,17 @@ export class CoordinatorActor {
   }
 
   /** Shows that the manager can still commit. */
-  probe(planned: PlannedTransaction, attempts: number): void {
+  probe(planned: PlannedTransaction, patienceMs: number): void {
     this.probing = true;
     const repeat = async (): Promise<void> => {
-      for (let attempt = 1; attempt <= attempts; attempt += 1) {
+      const runtime = runtimeOf(this.process);
+      const untilMs = runtime.now() + patienceMs;
+      for (let attempt = 1; runtime.now() < untilMs; attempt += 1) {
         // Rows that a lost session still holds are not what is asked for.
         const told = await this.#run({ ...planned, account: planned.account + 10 * attempt }, -1);
         if (told?.answer === 'committed') break;
         // A coordinator that was retired learns of it with its next heartbeat.
-        await runtimeOf(this.process).sleep(RETRY_MS);
+        await runtime.sleep(RETRY_MS);
       }
       this.probing = false;
     };
@@ -260,8 +262,19 @@ interface Opened {
   readonly participants: ReadonlyMap<string, Participant>;
 }
 
+/** Every recoverer's, but for its name: checked once. */
+const recoveryConfigs = new WeakMap<Stage, Config>();
+
+function recoveryConfig(stage: Stage): Config {
+  const known = recoveryConfigs.get(stage);
+  if (known !== undefined) return known;
+  const config = parseConfig(configOf(stage, 'recoverer'));
+  recoveryConfigs.set(stage, config);
+  return config;
+}
+
 async function open(process: SimulatedProcess, stage: Stage): Promise<Opened> {
-  const config = parseConfig(configOf(stage, process.name));
+  const config = { ...recoveryConfig(stage), coordinator: process.name };
   const log = await openDecisionLog({
     settings: config.decisionLog,
     coordinator: process.name,

@@ -20,6 +20,7 @@ function without(file: string, from: string, to: string): Patch {
 
 const PARTICIPANT = 'participant/postgres-participant.ts';
 const LOG = 'decision-log/postgres-decision-log.ts';
+const LOG_SESSION = 'decision-log/session.ts';
 const FINISHER = 'participant/finisher.ts';
 
 export const GUARDS: readonly Guard[] = [
@@ -48,9 +49,9 @@ export const GUARDS: readonly Guard[] = [
     invariant: 1,
     patches: [
       without(
-        'recovery/recoverer.ts',
-        `return log.settle([...requests.values()], 'recovery');`,
-        `return new Map([...requests.keys()].map((id) => [id, {
+        'recovery/pass.ts',
+        `const standing = await log.settle([...requests.values()], decidedBy);`,
+        `const standing = new Map([...requests.keys()].map((id) => [id, {
            decision: 'abort', decidedBy: 'recovery', decidedAt: new Date(), label: undefined, branches: [] }]));`,
       ),
     ],
@@ -63,22 +64,14 @@ export const GUARDS: readonly Guard[] = [
   {
     name: 'notice check of the decision',
     invariant: 3,
-    patches: [
-      without(
-        LOG,
-        `if (reply.notices.includes('01000') || reply.notices.includes('57P01')) {
-      const error = new Error('the decision was`,
-        `if (false) {
-      const error = new Error('the decision was`,
-      ),
-    ],
+    patches: [without(LOG, `if (isUnconfirmed(reply.notices)) {`, `if (false) {`)],
   },
   {
     name: 'the log shows its warnings',
     invariant: 3,
     patches: [
       without(
-        LOG,
+        LOG_SESSION,
         `set_config('client_min_messages', 'warning', false)`,
         `set_config('client_min_messages', 'error', false)`,
       ),
@@ -322,8 +315,8 @@ export const GUARDS: readonly Guard[] = [
     patches: [
       without(
         PARTICIPANT,
-        `if (this.#registered !== undefined && !isSameDatabase(this.#registered, facts.server)) {`,
-        `if (false) {`,
+        `if (!this.#options.followRegister) return isSame;`,
+        `if (!this.#options.followRegister) return true;`,
       ),
     ],
   },
@@ -370,7 +363,7 @@ export const GUARDS: readonly Guard[] = [
   {
     name: 'a session of the log is not on a standby',
     invariant: 9,
-    patches: [without(LOG, `if (rows[0]?.standby === true) throw`, `if (false) throw`)],
+    patches: [without(LOG_SESSION, `if (rows[0]?.standby === true) throw`, `if (false) throw`)],
     rare: 'a read connection of the log that is made while the name leads to the standby',
   },
 ];

@@ -4,11 +4,14 @@
  * process that is running, and hands everybody else on to the original.
  */
 import crypto from 'node:crypto';
+import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import pg from 'pg';
 
+import { LightClient } from './light-client.ts';
+import { LightQuery } from './light-query.ts';
 import { runningProcess, type SimulatedTimer } from './process.ts';
-import { SimulatedConnection, type Network } from './wire.ts';
+import { SimulatedConnection } from './wire.ts';
 
 /** uuid keeps the last time that it saw, over all schedules: virtual days must never go back. */
 const FIRST_DAY = 1_800_000_000_000;
@@ -17,10 +20,14 @@ let day = 0;
 
 type AnyFunction = (...args: never[]) => unknown;
 
+/** Which client stands between the code and the simulated network: the same schedule, at another price. */
+export type ClientKind = 'pg' | 'light';
+
 /** Installs the surroundings; returns a function that puts everything back. */
-export function installHost(network: Network): () => void {
+export function installHost(client: ClientKind): () => void {
   day += 1;
   const startOfDay = FIRST_DAY + day * DAY_MS;
+  replaceBuiltins();
   const restore: (() => void)[] = [];
   const replace: Replace = (owner, key, value) => {
     const original: unknown = Reflect.get(owner, key);
@@ -35,13 +42,12 @@ export function installHost(network: Network): () => void {
     const owner = runningProcess();
     return owner === undefined ? dateNow() : Math.floor(startOfDay + owner.scheduler.now);
   });
-  replaceRandomBytes(replace);
+  replaceRandomValues(replace);
   // pg reads a dozen variables for every client, and each is a call into the system.
   replace(process, 'env', {});
-  replacePg(replace, network);
+  replacePg(replace, client);
   return () => {
     for (const undo of restore.reverse()) undo();
-    syncBuiltinESMExports();
   };
 }
 
@@ -66,14 +72,31 @@ function replaceTimers(replace: Replace): void {
   });
 }
 
-function replaceRandomBytes(replace: Replace): void {
+let builtinsAreReplaced = false;
+
+/** Named imports of Node's modules: telling them of a replacement is dear, so it is done once, and stays. */
+function replaceBuiltins(): void {
+  if (builtinsAreReplaced) return;
+  builtinsAreReplaced = true;
   const realBytes = crypto.randomBytes as (size: number) => Buffer;
-  replace(crypto, 'randomBytes', (size: number) => {
+  Reflect.set(crypto, 'randomBytes', (size: number) => {
     const random = runningProcess()?.random;
     if (random === undefined) return realBytes(size);
     return Buffer.from(Array.from({ length: size }, () => random.int(256)));
   });
+  // The migrations that pgxa looks for when it opens the log do not change meanwhile.
+  const readdir = fs.readdirSync as (...args: unknown[]) => unknown;
+  const read = new Map<unknown, unknown>();
+  Reflect.set(fs, 'readdirSync', (folder: unknown, ...options: unknown[]) => {
+    if (runningProcess() === undefined || options.length > 0) return readdir(folder, ...options);
+    const key = String(folder);
+    if (!read.has(key)) read.set(key, readdir(folder));
+    return read.get(key);
+  });
   syncBuiltinESMExports();
+}
+
+function replaceRandomValues(replace: Replace): void {
   const realValues = globalThis.crypto.getRandomValues.bind(globalThis.crypto) as (
     array: Uint8Array,
   ) => Uint8Array;
@@ -85,20 +108,31 @@ function replaceRandomBytes(replace: Replace): void {
   });
 }
 
-/** The real client and the real pool, over a connection that ends in the simulated network. */
-function replacePg(replace: Replace, network: Network): void {
-  const RealClient = pg.Client;
-  const RealPool = pg.Pool;
-  class SimulatedClient extends RealClient {
-    constructor(config?: pg.ClientConfig) {
-      super({ ...config, connection: new SimulatedConnection(network) } as pg.ClientConfig);
-    }
+const RealClient = pg.Client;
+const RealPool = pg.Pool;
+
+/** The real client over a connection that ends in the simulated network. */
+class SimulatedClient extends RealClient {
+  constructor(config?: pg.ClientConfig) {
+    super({ ...config, connection: new SimulatedConnection() } as pg.ClientConfig);
   }
-  class SimulatedPool extends RealPool {
-    constructor(config?: pg.PoolConfig) {
-      super({ ...config, Client: SimulatedClient });
-    }
+}
+
+class SimulatedPool extends RealPool {
+  constructor(config?: pg.PoolConfig) {
+    super({ ...config, Client: SimulatedClient });
   }
-  replace(pg, 'Client', SimulatedClient);
-  replace(pg, 'Pool', SimulatedPool);
+}
+
+/** The real pool, over what stands in for the client. */
+class LightPool extends RealPool {
+  constructor(config?: pg.PoolConfig) {
+    super({ ...config, Client: LightClient as never });
+  }
+}
+
+function replacePg(replace: Replace, client: ClientKind): void {
+  replace(pg, 'Client', client === 'pg' ? SimulatedClient : LightClient);
+  replace(pg, 'Pool', client === 'pg' ? SimulatedPool : LightPool);
+  if (client === 'light') replace(pg, 'Query', LightQuery);
 }

@@ -1,17 +1,19 @@
 /**
  * npm run simulate -- --schedules 200000 --seed 1 [--workers 2] [--stop-at-first]
- * npm run simulate -- --seed 42 --schedules 1 --trace [--without-faults 0,2] [--without-transactions 1]
+ * npm run simulate -- --seed 42 --trace [--without-faults 0,2] [--without-transactions 1]
+ * npm run simulate -- --plan test/simulation/regressions/123.json --trace
  *
  * Exit code 1 if a promise was broken: the seed, the commit and the smallest schedule are printed.
  */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 import { bundle } from './bundle.ts';
 import { ask, runCrew, startWorker, type Total } from './crew.ts';
-import { drawPlan, type Omission } from './plan.ts';
+import { drawPlan, without, type Omission, type Plan } from './plan.ts';
 import { shrink } from './shrink.ts';
-import type { Finding } from './worker.ts';
+import type { Finding, Work } from './worker.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -19,6 +21,7 @@ const { values: options } = parseArgs({
     seed: { type: 'string', default: '1' },
     workers: { type: 'string', default: '2' },
     trace: { type: 'boolean', default: false },
+    plan: { type: 'string' },
     'stop-at-first': { type: 'boolean', default: false },
     'without-faults': { type: 'string', default: '' },
     'without-transactions': { type: 'string', default: '' },
@@ -39,7 +42,12 @@ async function main(): Promise<number> {
     faults: numbers(options['without-faults']),
     transactions: numbers(options['without-transactions']),
   };
-  if (options.trace) return replay(script, from, omission);
+  const { plan: path } = options;
+  if (path !== undefined) {
+    const plan = JSON.parse(readFileSync(path, 'utf8')) as Plan;
+    return replay(script, { from: plan.seed, plan, omission });
+  }
+  if (options.trace) return replay(script, { from, omission });
   const startedAt = performance.now();
   let saidAt = startedAt;
   const total = await runCrew({
@@ -103,7 +111,7 @@ async function explain(script: string, findings: readonly Finding[]): Promise<vo
 }
 
 function describe(seed: number, omission: Omission): string {
-  const { transactions, faults, ...rest } = drawPlan(seed, omission);
+  const { transactions, faults, ...rest } = without(drawPlan(seed), omission);
   const lines = [
     JSON.stringify(rest),
     ...transactions.map((one) => `transaction ${JSON.stringify(one)}`),
@@ -119,12 +127,14 @@ function argument(name: string, list: readonly number[]): string {
   return list.length === 0 ? '' : ` --${name} ${list.join(',')}`;
 }
 
-async function replay(script: string, seed: number, omission: Omission): Promise<number> {
+async function replay(
+  script: string,
+  what: Pick<Work, 'from' | 'plan' | 'omission'>,
+): Promise<number> {
   const worker = startWorker(script);
-  const work = { from: seed, count: 1, stopAtFirst: true, omission, keepTrace: true };
-  const done = await ask(worker, work);
+  const done = await ask(worker, { ...what, count: 1, stopAtFirst: true, keepTrace: true });
   worker.kill();
-  console.log(done.trace.join('\n'));
+  if (options.trace) console.log(done.trace.join('\n'));
   console.log(`faults:\n  ${done.faults.join('\n  ')}`);
   console.log(`trace hash ${done.traceHash}`);
   for (const { kind, message } of done.findings) console.log(`${kind}: ${message}`);

@@ -33,7 +33,8 @@ interface Struck {
 
 export class Nemesis {
   readonly #world: World;
-  readonly #waiting = new Map<string, { nth: number; fault: PlannedFault }[]>();
+  /** By kind and phase. */
+  readonly #waiting = new Map<string, Map<string, { nth: number; fault: PlannedFault }[]>>();
   #over = false;
   readonly #slots: { server: SimulatedServer; gid: string }[] = [];
   readonly fired: string[] = [];
@@ -48,25 +49,20 @@ export class Nemesis {
         });
         continue;
       }
-      const key = `${when.kind} ${when.phase}`;
-      const list = this.#waiting.get(key) ?? [];
-      list.push({ nth: when.nth, fault });
-      this.#waiting.set(key, list);
+      const byPhase = this.#waiting.get(when.kind) ?? new Map<string, never[]>();
+      this.#waiting.set(when.kind, byPhase);
+      byPhase.set(when.phase, [...(byPhase.get(when.phase) ?? []), { nth: when.nth, fault }]);
     }
   }
 
   /** A statement has come this far. */
-  reached(
-    kind: string,
-    phase: string,
-    where: Omit<Struck, 'server'> & { server: SimulatedServer },
-  ): void {
+  reached(kind: string, phase: string, where: () => Struck): void {
     if (this.#over) return;
-    const waiting = this.#waiting.get(`${kind} ${phase}`);
+    const waiting = this.#waiting.get(kind)?.get(phase);
     if (waiting === undefined) return;
     for (const entry of waiting) {
       entry.nth -= 1;
-      if (entry.nth === 0) this.#strike(entry.fault, where);
+      if (entry.nth === 0) this.#strike(entry.fault, where());
     }
   }
 
@@ -81,7 +77,7 @@ export class Nemesis {
       server.attachStandby();
       for (const session of server.sessions.values()) if (session.paused) session.resume();
     }
-    for (const { server, gid } of this.#slots.splice(0)) server.uproot(gid);
+    this.#emptySlots();
     for (const process of processes.values()) process.thaw();
   }
 
@@ -252,7 +248,7 @@ export class Nemesis {
       case 'fill-slots':
         if (server.up) this.#fillSlots(server);
         this.#later(what.forMs, () => {
-          for (const slot of this.#slots.splice(0)) slot.server.uproot(slot.gid);
+          this.#emptySlots();
         });
         return;
       case 'detach-standby':
@@ -276,6 +272,14 @@ export class Nemesis {
       const gid = `filler_${server.wal.length}_${slot}`;
       server.plant(gid);
       this.#slots.push({ server, gid });
+    }
+  }
+
+  /** Those of a server that is down are emptied when all is healed. */
+  #emptySlots(): void {
+    for (const slot of this.#slots.splice(0)) {
+      if (slot.server.up) slot.server.uproot(slot.gid);
+      else this.#slots.push(slot);
     }
   }
 

@@ -9,7 +9,7 @@ import type { Session, SessionLink } from './postgres/session.ts';
 import type { SimulatedServer } from './postgres/server.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
-import type { Link, Network, SimulatedConnection, WireMessage, WireUnit } from './wire.ts';
+import type { ClientEnd, Link, Network, WireMessage, WireUnit } from './wire.ts';
 
 export interface NetworkOptions {
   readonly scheduler: Scheduler;
@@ -18,6 +18,8 @@ export interface NetworkOptions {
   /** Latency of one way: shortest and longest, and how often it is ten times that. */
   readonly latencyMs: readonly [number, number];
   readonly slow: number;
+  /** A detour leads astray also who has never met the right server: what it writes is written elsewhere then. */
+  readonly detoursStrangers: boolean;
   /** A client is about to send. */
   readonly sending: (link: SimulatedLink, kind: string) => void;
 }
@@ -39,7 +41,7 @@ export class SimulatedNetwork implements Network {
   readonly links = new Set<SimulatedLink>();
   /** Names that lead to another server now, for whoever has met the right one before. */
   readonly detours = new Map<string, string>();
-  /** `process server`: has looked at it, and pinned it. */
+  /** `process server`: has looked at it, and registered it. */
   readonly acquainted = new Set<string>();
   /** Names whose new connections land on the standby now. */
   readonly toStandby = new Set<string>();
@@ -49,13 +51,12 @@ export class SimulatedNetwork implements Network {
     this.options = options;
   }
 
-  open(process: SimulatedProcess, connection: SimulatedConnection, host: string): Link {
-    const detour = this.acquainted.has(`${process.name} ${host}`)
-      ? this.detours.get(host)
-      : undefined;
+  open(process: SimulatedProcess, client: ClientEnd, host: string): Link {
+    const isLed = this.options.detoursStrangers || this.acquainted.has(`${process.name} ${host}`);
+    const detour = isLed ? this.detours.get(host) : undefined;
     const server = this.options.servers.get(detour ?? host);
     if (server === undefined) throw new Error(`no server is called ${host}`);
-    const link = new SimulatedLink(this, process, connection, server);
+    const link = new SimulatedLink(this, process, client, server);
     this.links.add(link);
     link.open(this.toStandby.has(host) && server.hasStandby);
     return link;
@@ -73,7 +74,7 @@ export class SimulatedNetwork implements Network {
   }
 
   clogEnd(process: string, server: string): number {
-    return this.#clogged.get(`${process} ${server}`) ?? 0;
+    return this.#clogged.size === 0 ? 0 : (this.#clogged.get(`${process} ${server}`) ?? 0);
   }
 
   /** All is well from here on; connections that are lost stay lost. */
@@ -90,7 +91,7 @@ export class SimulatedLink implements Link, SessionLink {
   session: Session | undefined;
   lastUnit: WireUnit | undefined;
   readonly #network: SimulatedNetwork;
-  readonly #connection: SimulatedConnection;
+  readonly #client: ClientEnd;
   /** Nothing arrives at the client any more. */
   #deaf = false;
   /** Nothing arrives at the server any more. */
@@ -101,12 +102,12 @@ export class SimulatedLink implements Link, SessionLink {
   constructor(
     network: SimulatedNetwork,
     process: SimulatedProcess,
-    connection: SimulatedConnection,
+    client: ClientEnd,
     server: SimulatedServer,
   ) {
     this.#network = network;
     this.process = process.name;
-    this.#connection = connection;
+    this.#client = client;
     this.server = server;
   }
 
@@ -128,7 +129,7 @@ export class SimulatedLink implements Link, SessionLink {
 
   send(unit: WireUnit): void {
     this.lastUnit = unit;
-    this.#network.options.sending(this, kindOfUnit(unit));
+    this.#network.options.sending(this, (unit.kind ??= kindOfUnit(unit)));
     this.#toServer(() => {
       if (!this.server.up) return;
       this.server.accept(() => {
@@ -153,7 +154,7 @@ export class SimulatedLink implements Link, SessionLink {
 
   answer(messages: readonly WireMessage[]): void {
     this.#toClient(() => {
-      this.#connection.receive(messages);
+      this.#client.receive(messages);
     });
   }
 
@@ -189,7 +190,7 @@ export class SimulatedLink implements Link, SessionLink {
       code === undefined ? undefined : Object.assign(new Error(`read ${code}`), { code });
     const tell = (): void => {
       this.#network.links.delete(this);
-      this.#connection.lose(error);
+      this.#client.lose(error);
     };
     if (atOnce) this.#network.options.scheduler.after(0, tell);
     else this.#toClient(tell);

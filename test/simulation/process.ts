@@ -1,5 +1,6 @@
 import type { Random } from './random.ts';
 import type { Scheduled, Scheduler } from './scheduler.ts';
+import type { Network } from './wire.ts';
 
 /** What a simulated process owns and loses when it is killed. */
 export interface Owned {
@@ -50,8 +51,12 @@ export class SimulatedProcess {
   #alive = true;
   #frozen = false;
 
-  constructor(name: string, scheduler: Scheduler, random: Random) {
+  /** Where its clients connect. */
+  readonly network: Network;
+
+  constructor(name: string, scheduler: Scheduler, random: Random, network: Network) {
     this.name = name;
+    this.network = network;
     this.scheduler = scheduler;
     this.random = random;
   }

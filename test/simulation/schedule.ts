@@ -1,10 +1,10 @@
 /** One schedule: a plan is carried out, then everything is healed, and then everything is judged. */
 import { CoordinatorActor, RecovererActor, type Stage } from './actors.ts';
-import { installHost } from './host.ts';
+import { installHost, type ClientKind } from './host.ts';
 import { Nemesis, type World } from './nemesis.ts';
 import { SimulatedLink, SimulatedNetwork } from './network.ts';
 import { Oracle, type Told, type Violation } from './oracle.ts';
-import { drawPlan, type Omission, type Plan } from './plan.ts';
+import { drawPlan, mayDeadlock, without, type Omission, type Plan } from './plan.ts';
 import { SimulatedServer, type Replication } from './postgres/server.ts';
 import { SimulatedProcess } from './process.ts';
 import { Random } from './random.ts';
@@ -24,8 +24,12 @@ export interface ScheduleResult {
 }
 
 export interface ScheduleOptions {
+  /** Instead of the one that is drawn from the seed. */
+  readonly plan?: Plan;
   readonly omission?: Omission;
   readonly keepTrace?: boolean;
+  /** Instead of the one that the seed has: nothing else may change by it. */
+  readonly client?: ClientKind;
   /** Called between the phases, for planted violations. */
   readonly beforeJudgement?: (world: World) => void;
   readonly beforeLiveness?: (world: World) => void;
@@ -36,8 +40,11 @@ const NAMES = ['orders', 'billing', 'stock'] as const;
 /** A run that does not end is a violation too. */
 const EVENTS_MAX = 60_000;
 const POLL_MS = 50;
-/** A connection that was lost in silence is noticed by whoever uses it first. */
-const PROBE_ATTEMPTS = 6;
+/**
+ * A connection that was lost in silence is noticed by whoever uses it first, and one of the log whose messages are
+ * held up by the reply that is waited for longest; meanwhile every attempt ends soon, and in good order.
+ */
+const PROBE_MS = 12_000;
 const PROBE_PATIENCE_MS = 60_000;
 const CLOSE_PATIENCE_MS = 20_000;
 
@@ -47,9 +54,15 @@ export function boundMs(plan: Plan): number {
 }
 
 export function runSchedule(seed: number, options: ScheduleOptions = {}): ScheduleResult {
-  const plan = drawPlan(seed, options.omission);
-  const schedule = new Schedule(plan, options);
-  return schedule.run();
+  const { plan = drawPlan(seed), omission } = options;
+  return new Schedule(omission === undefined ? plan : without(plan, omission), options).run();
+}
+
+/** One in so many schedules runs over pg's own client. */
+const PG_EVERY = 40;
+
+function clientOf(seed: number): ClientKind {
+  return seed % PG_EVERY === 0 ? 'pg' : 'light';
 }
 
 class Schedule {
@@ -80,14 +93,15 @@ class Schedule {
       servers: all,
       latencyMs: plan.latencyMs,
       slow: plan.slow,
+      detoursStrangers: plan.detoursStrangers ?? false,
       sending: (link, kind) => {
         this.#trace.add(link.process, 'sends', kind, link.server.name);
-        this.#nemesis.reached(kind, 'sent', {
+        this.#nemesis.reached(kind, 'sent', () => ({
           process: link.process,
           server: link.server,
           session: link.session,
           link,
-        });
+        }));
       },
     });
     const participants = new Map(servers.map((server) => [server.name, server]));
@@ -120,7 +134,8 @@ class Schedule {
   }
 
   run(): ScheduleResult {
-    const uninstall = installHost(this.#world.network);
+    const { client = clientOf(this.#plan.seed) } = this.#options;
+    const uninstall = installHost(client);
     const onRejection = (reason: unknown): void => {
       this.#oracle.violated('unhandled-rejection', String(reason));
     };
@@ -168,7 +183,7 @@ class Schedule {
     if (this.#oracle.violations.length > 0) return;
     this.#oracle.judgeEnd();
     this.#judgeCalm();
-    this.#closeAll();
+    if (this.#plan.closes) this.#closeAll();
   }
 
   /** All transactions have ended, and no fault is waiting for its time: the rest would be idle. */
@@ -231,7 +246,7 @@ class Schedule {
           idempotencyKey: undefined,
           throws: false,
         },
-        PROBE_ATTEMPTS,
+        PROBE_MS,
       );
     }
     this.#until(() => probes.every(({ probing }) => !probing), PROBE_PATIENCE_MS);
@@ -271,6 +286,7 @@ class Schedule {
     if (this.#plan.faults.length > 0) return;
     const { transactions, lockTimeoutMs, latencyMs } = this.#plan;
     if (lockTimeoutMs < 5_000 || latencyMs[1] > 10 || this.#plan.maxPrepared < 16) return;
+    if (mayDeadlock(transactions)) return;
     for (const { answer, index, error } of this.#oracle.told) {
       const planned = transactions[index];
       if (answer === 'committed' || planned === undefined) continue;
@@ -288,16 +304,14 @@ class Schedule {
     this.#closing = true;
     for (const actor of this.#world.coordinators) actor.close();
     for (const actor of this.#recoverers) actor.close();
-    const rest = (): string[] =>
-      [...this.#world.processes.values()].flatMap((process) =>
-        process.alive && process.owned.size + process.timers.size > 0
-          ? [
-              `${process.name} has ${process.owned.size} connections and ${process.timers.size} timers`,
-            ]
-          : [],
-      );
-    if (this.#until(() => rest().length === 0, CLOSE_PATIENCE_MS)) return;
-    for (const leak of rest()) this.#oracle.violated('leak', leak);
+    const processes = [...this.#world.processes.values()];
+    const holds = ({ alive, owned, timers }: SimulatedProcess): boolean =>
+      alive && owned.size + timers.size > 0;
+    if (this.#until(() => !processes.some(holds), CLOSE_PATIENCE_MS)) return;
+    for (const { name, owned, timers } of processes.filter(holds)) {
+      const leak = `${name} has ${owned.size} connections and ${timers.size} timers`;
+      this.#oracle.violated('leak', leak);
+    }
   }
 
   /** False when the time is over, or something is already broken. */
@@ -329,7 +343,7 @@ class Schedule {
     this.#processes += 1;
     const unique = this.#world.processes.has(name) ? `${name}#${this.#processes}` : name;
     const random = new Random(this.#plan.seed, 100 + this.#processes);
-    const process = new SimulatedProcess(unique, this.#scheduler, random);
+    const process = new SimulatedProcess(unique, this.#scheduler, random, this.#world.network);
     this.#world.processes.set(unique, process);
     return process;
   }
@@ -377,21 +391,21 @@ class Schedule {
       observer: {
         at: (kind, phase, session) => {
           this.#trace.add(session.link.process, phase, kind, name);
-          if (kind === 'facts' && phase === 'answered' && !session.onStandby) {
-            this.#world.network.acquainted.add(`${session.link.process} ${name}`);
-          }
-          this.#nemesis.reached(kind, phase, {
+          this.#nemesis.reached(kind, phase, () => ({
             process: session.link.process,
             server: session.server,
             session,
             link: session.link instanceof SimulatedLink ? session.link : undefined,
-          });
+          }));
         },
         finishing: (server, session, gid, decision) => {
           this.#oracle.finishing(server, session, gid, decision);
         },
         registering: (epoch) => {
           this.#oracle.plantCanaries(epoch);
+        },
+        meeting: (process, participant) => {
+          this.#world.network.acquainted.add(`${process} ${participant}`);
         },
         decidedLate: (epoch) => {
           this.#oracle.violated('decided-after-retirement', `epoch ${epoch}`);

@@ -1,5 +1,7 @@
 import { EventEmitter } from 'node:events';
 
+import type { Answer, Cell } from './postgres/replies.ts';
+import type { Statement } from './postgres/statement.ts';
 import { runningProcess, type Owned, type SimulatedProcess } from './process.ts';
 
 /** One statement as the client sent it. Values stay what the program gave: encoding is pg's own business. */
@@ -7,6 +9,8 @@ export interface WireStatement {
   text: string;
   values: readonly unknown[];
   name: string | undefined;
+  /** What the server has understood, once it has read it. */
+  meaning?: Statement;
 }
 
 /** What goes to the server in one piece: a simple query, or everything up to one Sync. */
@@ -14,10 +18,25 @@ export interface WireUnit {
   readonly statements: readonly WireStatement[];
   /** A simple query: its transaction ends before its tag is told, not after it. */
   readonly simple: boolean;
+  /** Of the statement for whose sake it is sent, once somebody has asked. */
+  kind?: string;
 }
 
-/** A message of the server, as pg's parser would have emitted it: event and payload. */
-export type WireMessage = readonly [event: string, payload: unknown];
+/** What the server sends: event and payload as pg's parser would have emitted them, but one statement's answer whole. */
+export type WireMessage =
+  | readonly ['answer', Answer]
+  | readonly ['backendKeyData', { readonly processID: number; readonly secretKey: number }]
+  | readonly ['errorMessage', Error]
+  | readonly ['notice', { readonly code: string }]
+  | readonly ['readyForQuery', { readonly status: string }];
+
+/** A client's end of a connection. */
+export interface ClientEnd {
+  /** A piece of the server's answer arrives: one turn of the event loop, as one chunk of a socket would. */
+  receive(messages: readonly WireMessage[]): void;
+  /** The other side, or the network, ends the connection. */
+  lose(error: Error | undefined): void;
+}
 
 /** The way from one client to one server session. */
 export interface Link {
@@ -28,28 +47,26 @@ export interface Link {
 }
 
 export interface Network {
-  open(process: SimulatedProcess, connection: SimulatedConnection, host: string): Link;
+  open(process: SimulatedProcess, client: ClientEnd, host: string): Link;
 }
 
 /** Stands in for pg's Connection: messages are objects, the order and meaning of events is pg's. */
-export class SimulatedConnection extends EventEmitter implements Owned {
+export class SimulatedConnection extends EventEmitter implements Owned, ClientEnd {
   // Plain properties: SyncUnit hands objects derived from this one to pg's own code.
   readonly parsedStatements: Record<string, string> = {};
   readonly submittedNamedStatements: Record<string, string> = {};
   readonly ssl = false;
   readonly stream: SimulatedStream;
   readonly process: SimulatedProcess;
-  readonly network: Network;
   readonly pending: WireStatement[] = [];
   _ending = false;
   _connecting = false;
   link: Link | undefined = undefined;
 
-  constructor(network: Network) {
+  constructor() {
     super();
     const process = runningProcess();
     if (process === undefined) throw new Error('a simulated client belongs to a simulated process');
-    this.network = network;
     this.process = process;
     this.stream = new SimulatedStream(this);
   }
@@ -57,7 +74,7 @@ export class SimulatedConnection extends EventEmitter implements Owned {
   connect(_port: number, host: string): void {
     this._connecting = true;
     this.process.owned.add(this);
-    this.link = this.network.open(this.process, this, host);
+    this.link = this.process.network.open(this.process, this, host);
   }
 
   startup(): void {
@@ -127,17 +144,24 @@ export class SimulatedConnection extends EventEmitter implements Owned {
     this.link?.send(unit);
   }
 
-  /** A piece of the server's answer arrives: one turn of the event loop, as one chunk of a socket would. */
   receive(messages: readonly WireMessage[]): void {
     this.process.deliver(() => {
       for (const [event, payload] of messages) {
         if (this.stream.destroyed) return;
-        this.emit(event, payload);
+        if (event === 'answer') this.#emitAnswer(payload);
+        else this.emit(event, payload);
       }
     });
   }
 
-  /** The other side, or the network, ends the connection. */
+  #emitAnswer({ tag, fields, rows }: Answer): void {
+    if (fields !== undefined) {
+      this.emit('rowDescription', { fields });
+      for (const row of rows ?? []) this.emit('dataRow', { fields: row.map(textOf) });
+    }
+    this.emit('commandComplete', { text: tag });
+  }
+
   lose(error: Error | undefined): void {
     this.process.deliver(() => {
       if (this.stream.destroyed) return;
@@ -151,6 +175,10 @@ export class SimulatedConnection extends EventEmitter implements Owned {
     this.stream.shut();
     this.link?.close(noticed);
   }
+}
+
+function textOf(cell: Cell): string | null {
+  return cell === null || typeof cell === 'string' ? cell : JSON.stringify(cell.json);
 }
 
 function isReset(error: Error): boolean {

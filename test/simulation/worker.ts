@@ -1,5 +1,6 @@
 /** A process that runs schedules: told which by its parent, tells what it found. */
-import type { Omission } from './plan.ts';
+import type { ClientKind } from './host.ts';
+import type { Omission, Plan } from './plan.ts';
 import { runSchedule, type ScheduleResult } from './schedule.ts';
 
 export interface Work {
@@ -7,8 +8,11 @@ export interface Work {
   readonly count: number;
   /** Ends with the first violation. */
   readonly stopAtFirst: boolean;
+  /** Instead of those that are drawn from the seeds. */
+  readonly plan?: Plan;
   readonly omission?: Omission;
   readonly keepTrace?: boolean;
+  readonly client?: ClientKind;
 }
 
 export interface Finding {
@@ -32,7 +36,7 @@ export interface Done {
 
 const FINDINGS_MAX = 20;
 
-function runAll({ from, count, stopAtFirst, omission, keepTrace }: Work): Done {
+function runAll({ from, count, stopAtFirst, plan, omission, keepTrace, client }: Work): Done {
   const seen = new Map<string, number>();
   const findings: Finding[] = [];
   const cpu = process.cpuUsage();
@@ -41,7 +45,12 @@ function runAll({ from, count, stopAtFirst, omission, keepTrace }: Work): Done {
   let events = 0;
   let settledMaxMs = 0;
   for (let seed = from; seed < from + count; seed += 1) {
-    last = runSchedule(seed, { ...(omission && { omission }), keepTrace: keepTrace ?? false });
+    last = runSchedule(seed, {
+      ...(plan && { plan }),
+      ...(omission && { omission }),
+      ...(client && { client }),
+      keepTrace: keepTrace ?? false,
+    });
     schedules += 1;
     events += last.events;
     settledMaxMs = Math.max(settledMaxMs, last.settledAfterMs);

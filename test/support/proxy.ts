@@ -82,8 +82,13 @@ export class FaultProxy {
 
   /** Another server stands behind the address from now on: open connections are cut. */
   redirect(target: { host: string; port: number }): void {
-    this.#target = target;
+    this.redirectNew(target);
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** The same for new connections; open ones stay where they are. */
+  redirectNew(target: { host: string; port: number }): void {
+    this.#target = target;
   }
 
   comeBack(): void {

@@ -63,7 +63,7 @@ function facts(session: Session): Row {
     server.databaseName,
     String(server.startedAt + (onStandby ? 0.5 : 0)),
     '180000',
-    JSON.stringify(settings),
+    { json: settings },
   ];
 }
 
@@ -71,19 +71,9 @@ function facts(session: Session): Row {
 function factsAsJson(session: Session): Record<string, unknown> {
   const values = facts(session);
   return Object.fromEntries(
-    FACT_COLUMNS.split(' ').map((column, at) => {
-      const [name = '', type] = column.split(':');
+    FACTS.map(({ name, parse }, at) => {
       const value = values[at] ?? null;
-      switch (type) {
-        case 'int4':
-          return [name, Number(value)];
-        case 'bool':
-          return [name, value === 't'];
-        case 'jsonb':
-          return [name, JSON.parse(String(value)) as unknown];
-        default:
-          return [name, value];
-      }
+      return [name, typeof value === 'string' ? parse(value) : value?.json];
     }),
   );
 }
@@ -111,7 +101,7 @@ function listing(session: Session): Answer {
     slots_used: prepared.length,
     branches,
   };
-  return rowsAnswer(LISTING, [[JSON.stringify(listed)]]);
+  return rowsAnswer(LISTING, [[{ json: listed }]]);
 }
 
 function xactStatus(session: Session, { values }: WireStatement): Answer {

@@ -18,19 +18,30 @@ export interface Field {
   readonly name: string;
   readonly dataTypeID: number;
   readonly format: 'text';
+  /** Text to value, as pg does it. */
+  readonly parse: (text: string) => unknown;
 }
 
 const OIDS = { text: 25, int4: 23, int8: 20, bool: 16, jsonb: 3802, timestamptz: 1184 } as const;
+
+const types = pg.types as unknown as {
+  getTypeParser(oid: number, format: 'text'): (text: string) => unknown;
+};
 
 /** Column list from a short text: `xid:text pid:int4`. */
 export function fieldsOf(columns: string): readonly Field[] {
   return columns.split(' ').map((column) => {
     const [name = '', type = 'text'] = column.split(':');
-    return { name, dataTypeID: OIDS[type as keyof typeof OIDS], format: 'text' };
+    const dataTypeID = OIDS[type as keyof typeof OIDS];
+    const parse = types.getTypeParser(dataTypeID, 'text');
+    return { name, dataTypeID, format: 'text', parse };
   });
 }
 
-export type Row = readonly (string | null)[];
+/** A text as it comes over the wire, or what a text in JSON would mean. */
+export type Cell = string | null | { readonly json: unknown };
+
+export type Row = readonly Cell[];
 
 /** What one statement answers. */
 export interface Answer {
@@ -41,16 +52,6 @@ export interface Answer {
 
 export function rowsAnswer(fields: readonly Field[], rows: readonly Row[]): Answer {
   return { tag: `SELECT ${rows.length}`, fields, rows };
-}
-
-export function messagesOf(answer: Answer): WireMessage[] {
-  const messages: WireMessage[] = [];
-  if (answer.fields !== undefined) {
-    messages.push(['rowDescription', { fields: answer.fields }]);
-    for (const row of answer.rows ?? []) messages.push(['dataRow', { fields: row }]);
-  }
-  messages.push(['commandComplete', { text: answer.tag }]);
-  return messages;
 }
 
 export function errorMessage(error: ServerError, severity = 'ERROR'): WireMessage {

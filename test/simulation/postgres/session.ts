@@ -2,11 +2,11 @@
 import type { WireMessage, WireStatement, WireUnit } from '../wire.ts';
 import type { Data, WalRecord, Xact } from './data.ts';
 import type { LockMode } from './locks.ts';
-import { errorMessage, messagesOf, noticeMessage, ServerError, type Answer } from './replies.ts';
+import { errorMessage, noticeMessage, ServerError, type Answer } from './replies.ts';
 import type { SimulatedServer } from './server.ts';
 import { endXact, type EndOfXact } from './session-xact.ts';
 import { Wait } from './wait.ts';
-import { kindOfUnit, statementOf, type Statement } from './statement.ts';
+import { kindOfUnit, meaningOf, type Statement } from './statement.ts';
 
 /** The way back to the client. */
 export interface SessionLink {
@@ -235,7 +235,7 @@ export class Session {
   }
 
   #runStatement(wire: WireStatement): 'done' | 'waits' {
-    const statement = statementOf(wire.text);
+    const statement = meaningOf(wire);
     if (!this.timedOut && this.#stopWaiting === undefined) {
       this.server.observer.at(statement.kind, 'arrived', this);
       if (this.gone || this.paused) {
@@ -267,22 +267,21 @@ export class Session {
 
   #complete(answer: Answer | EndOfXact, statement: Statement): 'done' | 'waits' {
     if ('end' in answer) {
-      const { end } = answer;
-      const told = messagesOf({ tag: answer.tag });
-      return this.#commit(statement, end, told, false);
+      const { tag, end } = answer;
+      return this.#commit(statement, end, ['answer', { tag }], false);
     }
-    const messages = messagesOf(answer);
+    const message: WireMessage = ['answer', answer];
     if (this.status === 'I' && (this.#needsXid || this.xact.changes.length > 0)) {
       const record: WalRecord = { kind: 'commit', xact: this.xact };
       return this.#commit(
         statement,
         { record, xact: this.xact },
-        messages,
+        message,
         this.#unit?.simple === false,
       );
     }
     if (this.status === 'I') this.server.locks.release(this.xact);
-    this.#out.push(...messages);
+    this.#out.push(message);
     this.#index += 1;
     return 'done';
   }
@@ -291,15 +290,15 @@ export class Session {
   #commit(
     statement: Statement,
     end: EndOfXact['end'],
-    messages: readonly WireMessage[],
+    message: WireMessage,
     tagFirst: boolean,
   ): 'done' | 'waits' {
     if (end === undefined) {
-      this.#out.push(...messages);
+      this.#out.push(message);
       this.#index += 1;
       return 'done';
     }
-    if (tagFirst) this.#out.push(...messages);
+    if (tagFirst) this.#out.push(message);
     this.#committing = true;
     this.server.write(end.record, this, statement.kind, (replicated) => {
       this.#committing = false;
@@ -313,7 +312,7 @@ export class Session {
         this.end(true);
         return;
       }
-      if (!tagFirst) this.#out.push(...messages);
+      if (!tagFirst) this.#out.push(message);
       this.#index += 1;
       if (this.#doomed) this.#die();
       else this.#go();
@@ -369,7 +368,7 @@ export class Session {
     const out = this.#out;
     this.#out = [];
     this.#unit = undefined;
-    this.server.observer.at(kindOfUnit(unit), 'answered', this);
+    this.server.observer.at((unit.kind ??= kindOfUnit(unit)), 'answered', this);
     if (this.gone) return;
     this.link.answer(out);
     this.#next();

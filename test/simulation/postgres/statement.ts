@@ -33,20 +33,32 @@ const PATTERNS: readonly StatementPattern[] = [
   ...LOG_STATEMENTS,
 ];
 
+const ONE_OFF = PATTERNS.filter(({ oneOff }) => oneOff === true);
+const LASTING = PATTERNS.filter(({ oneOff }) => oneOff !== true);
+
 const known = new Map<string, Statement>();
+
+export function meaningOf(wire: WireStatement): Statement {
+  return (wire.meaning ??= statementOf(wire.text));
+}
 
 export function statementOf(text: string): Statement {
   const found = known.get(text);
   if (found !== undefined) return found;
-  const matching = PATTERNS.filter(({ matches }) => matches(text));
+  const oneOff = ONE_OFF.find(({ matches }) => matches(text));
+  if (oneOff !== undefined) return statement(oneOff, text);
+  const matching = LASTING.filter(({ matches }) => matches(text));
   const [pattern] = matching;
   if (pattern === undefined || matching.length > 1) {
     throw new Error(`the simulated server knows ${matching.length} meanings of: ${text}`);
   }
-  const { kind, endsFailed = false } = pattern;
-  const statement = { kind, endsFailed, run: pattern.make(text) };
-  if (pattern.oneOff !== true) known.set(text, statement);
-  return statement;
+  const made = statement(pattern, text);
+  known.set(text, made);
+  return made;
+}
+
+function statement({ kind, endsFailed = false, make }: StatementPattern, text: string): Statement {
+  return { kind, endsFailed, run: make(text) };
 }
 
 /** Texts of a kind that were seen so far: what pgxa really sends, also where src does not export it. */
@@ -60,8 +72,8 @@ const ACCOMPANY = ['unlock', 'look', 'constraints', 'probe', 'limits', 'begin'];
 /** The kind of the statement for whose sake a unit is sent. */
 export function kindOfUnit({ statements }: WireUnit): string {
   let kind = 'nothing';
-  for (const { text } of statements) {
-    const { kind: one } = statementOf(text);
+  for (const wire of statements) {
+    const { kind: one } = meaningOf(wire);
     if (kind === 'nothing' || ACCOMPANY.includes(kind)) kind = one;
   }
   return kind;

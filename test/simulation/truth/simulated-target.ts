@@ -38,6 +38,7 @@ export function createSimulatedTarget(seed: number, maxPrepared: number): Target
       decidedLate: () => undefined,
       deciding: () => undefined,
       finishing: () => undefined,
+      meeting: () => undefined,
     },
   });
   const network = new SimulatedNetwork({
@@ -46,16 +47,17 @@ export function createSimulatedTarget(seed: number, maxPrepared: number): Target
     servers: new Map([[HOST, server]]),
     latencyMs: [0.1, 0.2],
     slow: 0,
+    detoursStrangers: false,
     sending: () => undefined,
   });
-  const process = new SimulatedProcess('truth', scheduler, random);
+  const process = new SimulatedProcess('truth', scheduler, random, network);
   const clients = new Map<number, TruthClient>();
 
   /** Outside of every promise, since the simulation empties the queue of promises itself. */
   const inside = <T>(work: () => Promise<T>): Promise<T> =>
     new Promise((resolve, reject) => {
       setImmediate(() => {
-        const uninstall = installHost(network);
+        const uninstall = installHost('pg');
         // Told only when the surroundings are Node's own again: whoever waits goes on in there.
         let tell: (() => void) | undefined;
         try {
