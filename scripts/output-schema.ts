@@ -51,9 +51,19 @@ const blockedSession = z
 const observation = z.object({
   server: z.enum(['registered', 'standby', 'other']),
   gid: z.enum(['ours', 'foreign']),
-  decision: z.enum(['commit', 'abort', 'none', 'forgotten']),
+  decision: z.enum(['commit', 'abort', 'none', 'forgotten', 'ahead']),
   coordinator: coordinatorState,
 });
+
+const attempt = z
+  .object({
+    daemon: z.string(),
+    attempts: count,
+    error: z.string(),
+    failedAgoMs: ms,
+    nextInMs: ms.describe('negative: it is due'),
+  })
+  .meta({ id: 'attempt', description: 'what recovery tried last, and could not do' });
 
 const branch = z
   .object({
@@ -72,6 +82,7 @@ const branch = z
     observation: observation.optional(),
     row: row.optional(),
     why: z.string().optional(),
+    attempt: attempt.optional(),
   })
   .meta({ id: 'branch' });
 
@@ -153,12 +164,20 @@ const survey = z.object({
   participants: z.array(
     z.object({
       name: z.string(),
-      status: z.enum(['listed', 'standby', 'other-server', 'unusable', 'unreachable']),
+      status: z.enum([
+        'listed',
+        'standby',
+        'other-server',
+        'unusable',
+        'unreachable',
+        'not-configured',
+      ]),
       error: z.string().optional(),
       server: server.optional(),
       slots: slots.optional(),
       inspectionError: z.string().optional(),
       daemon: z.string().optional(),
+      attempt: attempt.optional(),
     }),
   ),
   transactions: z.array(transaction),
@@ -236,17 +255,19 @@ const resolution = z
 const resolved = resolution.extend({ schema: z.literal('pgxa.resolution/1'), complete });
 
 const forceSchema = z.literal('pgxa.force/1');
+const unaudited = z.string().optional().describe('why its end is not in the audit');
 const force = z.union([
-  z.object({ schema: forceSchema, kind: z.literal('decided'), resolution }),
-  z.object({ schema: forceSchema, kind: z.literal('lost'), why: z.string() }),
+  z.object({ schema: forceSchema, kind: z.literal('decided'), resolution, unaudited }),
+  z.object({ schema: forceSchema, kind: z.literal('lost'), why: z.string(), unaudited }),
   z.object({
     schema: forceSchema,
     kind: z.literal('branches'),
+    unaudited,
     branches: z.array(
       z.object({
         ...onParticipant,
         gid: z.string(),
-        result: z.enum(['forced', 'lost', 'pending']),
+        result: z.enum(['forced', 'lost', 'pending', 'unknown']),
         detail: z.string().optional(),
       }),
     ),
@@ -376,6 +397,24 @@ const audit = z.object({
   ),
 });
 
+const diagnosis = z.object({
+  schema: z.literal('pgxa.diagnosis/1'),
+  takenAt: time,
+  outcome: z.enum(['fine', 'fault', 'partial']),
+  findings: z.array(
+    z.object({
+      severity: z.enum(['ok', 'info', 'warning', 'fault']),
+      subject: z.enum(['log', 'participant', 'daemon', 'coordinators']),
+      participant: z.string().optional(),
+      check: z.string(),
+      found: z.string(),
+      action: z.string().optional().describe('what to do; left out where nothing has to be done'),
+    }),
+  ),
+  counts: z.object({ ok: count, info: count, warning: count, fault: count }),
+  complete,
+});
+
 /** By the name that stands in `schema`. */
 export const DOCUMENTS = {
   'pgxa.survey/1': survey,
@@ -390,6 +429,7 @@ export const DOCUMENTS = {
   'pgxa.coordinators/1': coordinators,
   'pgxa.history/1': history,
   'pgxa.audit/1': audit,
+  'pgxa.diagnosis/1': diagnosis,
 } as const;
 
 /**

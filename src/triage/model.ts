@@ -111,7 +111,7 @@ export interface ParticipantView {
     | 'unusable'
     | 'unreachable'
     /** The log knows it, and the configuration of this process does not name it. */
-    | 'not configured';
+    | 'not-configured';
   readonly error: string | undefined;
   readonly server: ServerIdentity | undefined;
   readonly slots: { readonly used: number; readonly max: number } | undefined;

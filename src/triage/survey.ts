@@ -117,7 +117,7 @@ function notConfigured(
   const names = (fromLog?.registered ?? []).filter((name) => !participants.has(name));
   return names.map((name) => ({
     name,
-    status: 'not configured',
+    status: 'not-configured',
     error:
       'the decision log knows it, and the configuration does not: name it there, or, if it is gone for good, ' +
       'set retired_at of its row in pgxa.participant',

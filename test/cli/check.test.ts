@@ -71,13 +71,13 @@ describe('pgxa check', () => {
     const { id } = await bank.plant({ coordinator: 'silent' });
     const partial = await bank.pgxa('check', '--age', '1h', ...config);
     expect(partial).toMatchObject({ code: 5 });
-    expect(partial.stdout).toMatch(/billing is not configured/);
-    expect(partial.stderr).toMatch(/billing is not configured: the decision log knows it/);
+    expect(partial.stdout).toMatch(/billing is not-configured/);
+    expect(partial.stderr).toMatch(/billing is not-configured: the decision log knows it/);
     expect(await bank.pgxa('list', ...config)).toMatchObject({ code: 5 });
     const forced = ['force', 'commit', id, '--yes', '--reason', 'x', ...config];
     expect(await bank.pgxa(...forced)).toMatchObject({
       code: 4,
-      stderr: expect.stringMatching(/Objection: participant billing is not configured/) as string,
+      stderr: expect.stringMatching(/Objection: participant billing is not-configured/) as string,
     });
     await bank.log.query(`update pgxa.participant set retired_at = now() where name = 'billing'`);
     expect(await bank.pgxa('check', '--age', '1h', ...config)).toMatchObject({ code: 0 });

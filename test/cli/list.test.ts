@@ -142,7 +142,7 @@ describe('pgxa list', () => {
     expect(code).toBe(5);
     expect(data.participants).toMatchObject([
       { name: 'orders', status: 'other-server' },
-      { name: 'billing', status: 'not configured' },
+      { name: 'billing', status: 'not-configured' },
     ]);
     expect(data.transactions).toEqual([]);
   });

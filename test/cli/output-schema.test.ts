@@ -85,6 +85,7 @@ describe('the schema of the output', () => {
     await expectValid('pgxa.history/1', 'history');
     await expectValid('pgxa.audit/1', 'history', '--audit');
     await expectValid('pgxa.recovery/1', 'recover');
+    await expectValid('pgxa.diagnosis/1', 'doctor');
     expect([...seen].sort()).toEqual(Object.keys(DOCUMENTS).sort());
   });
 
@@ -97,6 +98,7 @@ describe('the schema of the output', () => {
     for (const config of [partial, lost]) {
       await expectValid('pgxa.survey/1', 'list', '--config', config);
       await expectValid('pgxa.explanation/1', 'explain', id, '--config', config);
+      await expectValid('pgxa.diagnosis/1', 'doctor', '--config', config);
     }
     await expectValid('pgxa.recovery/1', 'recover', '--config', partial);
   });
