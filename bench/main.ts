@@ -4,8 +4,9 @@
  */
 import { writeFile } from 'node:fs/promises';
 
-import { Command } from 'commander';
+import { Argument, Command } from 'commander';
 
+import { GROWTH, runGrowth, type GrowthOptions } from './growth/growth.ts';
 import { runBench } from './speed/bench.ts';
 import {
   CONTENDER_NAMES,
@@ -25,6 +26,8 @@ interface Output {
 }
 
 const program = new Command('npm run bench --')
+  // What stands behind "growth" belongs to it.
+  .enablePositionalOptions()
   .description('Measures pgxa beside its floor and beside two-phase commit written by hand.')
   .option('--quick', 'the ratios only, roughly, within a minute')
   .option('--all', 'every workload of docs/performance.md (about 45 minutes)')
@@ -44,6 +47,20 @@ const program = new Command('npm run bench --')
     const { json, chart } = await runBench(options, options.cpuProf);
     if (options.json !== undefined) await writeFile(options.json, json);
     if (options.chart !== undefined) await writeFile(options.chart, chart);
+  });
+
+program
+  .command('growth')
+  .description('How the cost grows; some of these take long (docs/performance.md says how long).')
+  .addArgument(new Argument('<what>').choices(Object.keys(GROWTH)))
+  .option('--rounds <number>', 'how often each one runs', number(1, 1_000))
+  .option('--seconds <number>', 'how long each run is', number(0.1, 3_600))
+  .option('--rows <number>', 'decisions: how many stand in the log', number(1, 1e9))
+  .option('--transactions <number>', 'heap: how many; memory: at a time', number(1, 1e9))
+  .option('--json <file>', 'write everything there')
+  .action(async (what: string, options: GrowthOptions & Output) => {
+    const found = await runGrowth(what, options);
+    if (options.json !== undefined) await writeFile(options.json, JSON.stringify(found, null, 2));
   });
 
 await program.parseAsync();

@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
+import { parse } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
@@ -14,13 +15,13 @@ const CLOSE_TIMEOUT_MS = 15_000;
  * Workers run what is published: plain JavaScript, made once. tsx would wrap every closure that is made, which
  * costs a library more than a short script.
  */
-export async function buildWorker(): Promise<string> {
+export async function buildWorker(source = new URL('worker.ts', import.meta.url)): Promise<string> {
   // As deep in the project as src/: the library looks for its migrations from where it stands.
   const directory = fileURLToPath(new URL('../../dist/bench/', import.meta.url));
   await mkdir(directory, { recursive: true });
-  const outfile = `${directory}worker-${process.pid}.mjs`;
+  const outfile = `${directory}${parse(fileURLToPath(source)).name}-${process.pid}.mjs`;
   await build({
-    entryPoints: [fileURLToPath(new URL('worker.ts', import.meta.url))],
+    entryPoints: [fileURLToPath(source)],
     outfile,
     bundle: true,
     packages: 'external',
