@@ -1,0 +1,77 @@
+import { rm } from 'node:fs/promises';
+
+import { chartOf } from './chart.ts';
+import { measure, type Bench, type Case, type CaseResult, type Pace } from './measure.ts';
+import { planOf, type BenchOptions } from './plan.ts';
+import { figuresOf } from './ratios.ts';
+import { figuresTable, jsonOf, tableOf, titleOf } from './report.ts';
+import { openSetting } from './setting.ts';
+import { buildWorker } from './worker-process.ts';
+
+/** Runs what was asked for; the tables go to stdout, the progress to stderr. */
+export function runBench(
+  options: BenchOptions,
+  profiles: string | undefined,
+): Promise<{ json: string; chart: string }> {
+  const { cases, pace } = planOf(options);
+  return withBench(cases, profiles, async (bench) => {
+    const done = await measureAll(bench, cases, pace);
+    const figures = figuresOf(done);
+    console.log(`\n${figuresTable(figures)}`);
+    return {
+      json: `${JSON.stringify(jsonOf(bench.setting, done, figures), null, 2)}\n`,
+      chart: chartOf(done),
+    };
+  });
+}
+
+export async function measureAll(
+  bench: Bench,
+  cases: readonly Case[],
+  pace: Pace,
+): Promise<CaseResult[]> {
+  const { setting, tell } = bench;
+  tell(
+    `PostgreSQL ${setting.postgres}, a flush takes ${setting.flushMs.toFixed(2)} ms, ` +
+      `${cases.length} cases of ${pace.rounds} rounds`,
+  );
+  const done: CaseResult[] = [];
+  for (const one of cases) {
+    tell(`\n${titleOf(one)}`);
+    const result = await measure(bench, one, pace);
+    done.push(result);
+    console.log(tableOf(result));
+  }
+  return done;
+}
+
+/** Servers and the built worker for these cases; nothing of them is left afterwards. */
+export async function withBench<T>(
+  cases: readonly Pick<Case, 'participants' | 'concurrency'>[],
+  profiles: string | undefined,
+  work: (bench: Bench) => Promise<T>,
+): Promise<T> {
+  const script = await buildWorker();
+  try {
+    const setting = await openSetting(
+      Math.max(...cases.map((one) => one.participants)),
+      Math.max(...cases.map((one) => one.concurrency)),
+    );
+    try {
+      return await work({ setting, script, nodeArguments: profiling(profiles), tell });
+    } finally {
+      await setting.close();
+    }
+  } finally {
+    await rm(script, { force: true });
+  }
+}
+
+function profiling(directory: string | undefined): string[] {
+  if (directory === undefined) return [];
+  return ['--cpu-prof', '--cpu-prof-name={contender}.cpuprofile', `--cpu-prof-dir=${directory}`];
+}
+
+function tell(line: string): void {
+  console.error(line);
+}
