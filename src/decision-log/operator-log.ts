@@ -139,11 +139,8 @@ export interface OperatorLog {
    * is for `DecisionLog.decisionsOf` to say. Rejects with SQLSTATE PX001 on a day that the log has forgotten.
    */
   commit(request: OperatorCommit): Promise<void>;
-  /**
-   * Retires an epoch that may be alive: it decides no more. Waits for decisions that are being written.
-   * Milliseconds since it was retired, whoever did it; undefined when the log does not know the epoch.
-   */
-  retireNow(epoch: string): Promise<number | undefined>;
+  /** Retires an epoch that may be alive: it decides no more. Waits for decisions that are being written. */
+  retireNow(epoch: string): Promise<void>;
   /**
    * Does the work while no other operator does any on this transaction, or `otherwise`. It keeps people apart, by a
    * lock of the session; it is no part of what makes a decision safe.

@@ -70,7 +70,7 @@ export const AUDIT_SQL = `
 
 /**
  * NOT EXISTS is a second lock on a shut door: the epoch was retired before. Nothing is written for an
- * epoch that may still decide, because its coordinator may just be rolling the branches back.
+ * epoch that may still decide, because its coordinator may still be preparing branches.
  */
 export const OPERATOR_COMMIT_SQL = `
   insert into pgxa.decision (transaction_id, epoch, outcome, decided_by, label, branches)
@@ -84,10 +84,6 @@ export const RETIRE_NOW_SQL = `
     select epoch from pgxa.coordinator where epoch = $1 and retired_at is null for update)
   update pgxa.coordinator c set retired_at = clock_timestamp(), retired_by = 'operator'
     from candidate where c.epoch = candidate.epoch`;
-
-export const RETIRED_FOR_SQL = `
-  select extract(epoch from clock_timestamp() - retired_at) * 1000 as retired_for_ms
-    from pgxa.coordinator where epoch = $1`;
 
 const OPERATOR_LOCK = `hashtextextended('pgxa operator ' || $1, 0)`;
 export const LOCK_OPERATOR_SQL = `select pg_try_advisory_lock(${OPERATOR_LOCK}) as locked`;

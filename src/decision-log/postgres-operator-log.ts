@@ -149,10 +149,8 @@ export class PostgresOperatorLog implements OperatorLog {
     }
   }
 
-  async retireNow(epoch: string): Promise<number | undefined> {
+  async retireNow(epoch: string): Promise<void> {
     await this.#rows(sql.RETIRE_NOW_SQL, [epoch]);
-    const [row] = await this.#rows<{ retired_for_ms: string }>(sql.RETIRED_FOR_SQL, [epoch]);
-    return row === undefined ? undefined : Number(row.retired_for_ms);
   }
 
   async alone<T>(transactionId: string, work: () => Promise<T>, otherwise: () => T): Promise<T> {

@@ -4,12 +4,12 @@
  * against a coordinator or against recovery is told so and has changed nothing.
  *
  *   undecided, roll back   the tombstone, as recovery writes it
- *   undecided, commit      prove the branches; retire the epoch, wait until its coordinator cannot roll back by
- *                          itself any more, prove them again, then write commit with their evidence
+ *   undecided, commit      prove the branches; retire the epoch, so that none can join them; prove them again, then
+ *                          write commit with their evidence, unless somebody has written abort
  *   decided otherwise      the branches alone, one by one; each that obeys is recorded as heuristic
  *   forgotten, or ahead    the branches alone; the register is shut for their day, so operators wait for each other
  */
-import { SESSION_GONE_AFTER_MS, type RecordedBranch } from '../decision-log/decision-log.ts';
+import type { RecordedBranch } from '../decision-log/decision-log.ts';
 import type { AuditEntry } from '../decision-log/operator-log.ts';
 import { toError } from '../errors.ts';
 import { parseGid } from '../participant/gid.ts';
@@ -51,8 +51,6 @@ type ForceOutcome =
   | { readonly kind: 'lost'; readonly why: string }
   | { readonly kind: 'branches'; readonly branches: readonly ForcedBranch[] };
 
-/** The coordinator's own clock tells it by then that it may be retired; a little more, for its rounding. */
-const FENCE_MS = SESSION_GONE_AFTER_MS + 500;
 /** What has been done must be written down: as often, and so far apart, is it tried. */
 const RECORD_ATTEMPTS = 5;
 const RECORD_PAUSE_MS = 500;
@@ -152,10 +150,7 @@ async function decideCommit(
   if (isKnown && !override && !(await log.retire(epoch, options.heartbeatLimitMs))) {
     return lost('its coordinator has shown a sign of life');
   }
-  const retiredForMs = isKnown ? await operatorLog.retireNow(epoch) : undefined;
-  if (retiredForMs !== undefined && retiredForMs < FENCE_MS) {
-    await options.runtime.sleep(FENCE_MS - retiredForMs);
-  }
+  if (isKnown) await operatorLog.retireNow(epoch);
   const branches = await proveBranches(options, transaction);
   if (typeof branches === 'string') return lost(branches);
   await operatorLog.commit({ transactionId, epoch, label: transaction.label, branches });

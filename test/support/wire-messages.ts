@@ -10,6 +10,8 @@ const KINDS = [
   ['finish-rollback', /\brollback prepared '/i],
   ['decide', /pgxa_decide|select i\.transaction_id, a\.epoch, 'commit'/],
   ['settle', /select t\.transaction_id, t\.epoch, 'abort'/],
+  // Behind a read, and in its words: so before it.
+  ['barrier', /pg_logical_emit_message/],
   ['read-decisions', /from pgxa\.decision where/],
   ['heartbeat', /set heartbeat_at/],
   ['retire', /set retired_at/],
@@ -17,7 +19,6 @@ const KINDS = [
   ['epochs', /from pgxa\.coordinator c where/],
   ['list', /from pg_prepared_xacts p, next/],
   ['xact-status', /pg_xact_status\(/],
-  ['barrier', /pg_logical_emit_message/],
   ['fence', /pg_terminate_backend/],
   ['commit', /(^|\0)commit\0/i],
   ['rollback', /(^|\0)rollback\0/i],
