@@ -279,7 +279,7 @@ class PostgresTransactionManager implements TransactionManager {
     if (transaction.state !== 'unknown' || this.#unsettled.has(transaction.id)) {
       this.#active.delete(transaction.id);
     }
-    if (this.#running().length === 0) this.#whenIdle?.();
+    if (this.#whenIdle !== undefined && this.#running().length === 0) this.#whenIdle();
   }
 
   #inBackground(work: (signal: AbortSignal) => Promise<void>): void {

@@ -43,6 +43,16 @@ interface Session {
   readonly client: pg.Client;
   /** Notices collected for each command in flight, oldest first: replies come in that order. */
   readonly inFlight: string[][];
+  /** What is sent in this turn of the event loop is written in one go. */
+  corked: boolean;
+}
+
+/** The part of a client that node-postgres does not declare. */
+interface ClientInternals {
+  readonly processID: number | null;
+  readonly connection: {
+    readonly stream: { readonly cork?: () => void; readonly uncork?: () => void };
+  };
 }
 
 /**
@@ -142,7 +152,7 @@ export class DedicatedConnection {
       pipeline: true,
       connectionTimeoutMillis: connectTimeoutMs,
     });
-    const session: Session = { client, inFlight: [] };
+    const session: Session = { client, inFlight: [], corked: false };
     const forget = (): void => {
       if (this.#session === opened) this.#session = undefined;
     };
@@ -202,7 +212,7 @@ export class DedicatedConnection {
           new ConnectionLostError(`no reply within ${this.#options.commandTimeoutMs} ms`),
           undefined,
         );
-        this.#stale = (client as unknown as { processID: number | null }).processID ?? undefined;
+        this.#stale = (client as unknown as ClientInternals).processID ?? undefined;
         // Whatever waits behind it would wait as long: let every command learn its fate now.
         destroyClient(client);
       }, this.#options.commandTimeoutMs);
@@ -219,10 +229,27 @@ export class DedicatedConnection {
         }
       };
       const query = { text: command.text, values: command.values, name: command.name };
+      cork(session);
       // With a callback it returns nothing, whatever its type says.
       void client.query(query as pg.QueryConfig, settle as never);
     });
   }
+}
+
+/**
+ * A decided batch sends many commands at once, and each write is a call into the system: on a busy machine the
+ * dearest part of a command.
+ */
+function cork(session: Session): void {
+  if (session.corked) return;
+  const { stream } = (session.client as unknown as ClientInternals).connection;
+  if (stream.cork === undefined || stream.uncork === undefined) return;
+  session.corked = true;
+  stream.cork();
+  process.nextTick(() => {
+    session.corked = false;
+    stream.uncork?.();
+  });
 }
 
 /** Several dedicated connections to one server; each command goes to the least loaded one. */
