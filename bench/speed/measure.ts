@@ -106,7 +106,7 @@ async function inTurn(
       // Nobody is always the first, or always behind the same one.
       for (const contender of rotated(one.contenders, round)) {
         const worker = workers.get(contender) as Worker;
-        const seconds = round === 0 ? pace.warmUpSeconds : pace.seconds;
+        const seconds = round === 0 ? pace.warmUpSeconds * warmUpFactor(one) : pace.seconds;
         const result = await checkedRun(bench.setting, one, contender, worker, {
           seconds,
           latencies: true,
@@ -121,6 +121,11 @@ async function inTurn(
   } finally {
     await Promise.all([...workers.values()].map((worker) => worker.close()));
   }
+}
+
+/** The compiler warms up by transactions and not by seconds, and few at a time take longer for as many. */
+function warmUpFactor({ concurrency }: Case): number {
+  return concurrency < 8 ? 3 : 1;
 }
 
 export function openWorker(

@@ -35,7 +35,7 @@ export function planOf(options: BenchOptions): Plan {
 function paceOf({ quick, rounds, seconds, warmUp }: BenchOptions): Pace {
   return {
     rounds: rounds ?? (quick === true ? 3 : 5),
-    seconds: seconds ?? (quick === true ? 1.2 : 5),
+    seconds: seconds ?? (quick === true ? 1.1 : 5),
     warmUpSeconds: warmUp ?? (quick === true ? 0.8 : 3),
     counted: quick === true ? ['pgxa'] : CONTENDER_NAMES,
   };
