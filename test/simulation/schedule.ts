@@ -6,6 +6,7 @@ import { SimulatedLink, SimulatedNetwork } from './network.ts';
 import { Oracle, type Told, type Violation } from './oracle.ts';
 import { drawPlan, mayDeadlock, without, type Omission, type Plan } from './plan.ts';
 import { SimulatedServer, type Replication } from './postgres/server.ts';
+import { assertAllUnderstood } from './postgres/statement.ts';
 import { SimulatedProcess } from './process.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
@@ -55,7 +56,12 @@ export function boundMs(plan: Plan): number {
 
 export function runSchedule(seed: number, options: ScheduleOptions = {}): ScheduleResult {
   const { plan = drawPlan(seed), omission } = options;
-  return new Schedule(omission === undefined ? plan : without(plan, omission), options).run();
+  const result = new Schedule(
+    omission === undefined ? plan : without(plan, omission),
+    options,
+  ).run();
+  assertAllUnderstood();
+  return result;
 }
 
 /** One in so many schedules runs over pg's own client. */

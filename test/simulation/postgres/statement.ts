@@ -37,6 +37,12 @@ const ONE_OFF = PATTERNS.filter(({ oneOff }) => oneOff === true);
 const LASTING = PATTERNS.filter(({ oneOff }) => oneOff !== true);
 
 const known = new Map<string, Statement>();
+let misunderstood: Error | undefined;
+
+/** Whoever sent it may take the error for one of the server, and try again for ever: this one is not to be caught. */
+export function assertAllUnderstood(): void {
+  if (misunderstood !== undefined) throw misunderstood;
+}
 
 export function meaningOf(wire: WireStatement): Statement {
   return (wire.meaning ??= statementOf(wire.text));
@@ -50,7 +56,10 @@ export function statementOf(text: string): Statement {
   const matching = LASTING.filter(({ matches }) => matches(text));
   const [pattern] = matching;
   if (pattern === undefined || matching.length > 1) {
-    throw new Error(`the simulated server knows ${matching.length} meanings of: ${text}`);
+    misunderstood ??= new Error(
+      `the simulated server knows ${matching.length} meanings of: ${text}`,
+    );
+    throw misunderstood;
   }
   const made = statement(pattern, text);
   known.set(text, made);
