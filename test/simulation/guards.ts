@@ -174,7 +174,6 @@ export const GUARDS: readonly Guard[] = [
     transaction.setState('deciding');`,
       ),
     ],
-    rare: 'an operator between the vote and the roll back, who finds the coordinator silent',
   },
   {
     name: 'epoch fence in the deciding statement',

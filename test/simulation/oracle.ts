@@ -128,7 +128,7 @@ export class Oracle {
       this.violated('foreign-touched', `${process} ends ${gid} on ${server.name}`);
       return;
     }
-    const { transactionId, epoch } = parsed;
+    const { transactionId } = parsed;
     if (process === 'by-hand') {
       this.harms.set(`${transactionId} ${server.name}`, 'by-hand');
       return;
@@ -136,8 +136,6 @@ export class Oracle {
     this.note(`${decision}-prepared`);
     const stands = this.decisionOf(transactionId);
     if (stands === decision) return;
-    const own = this.log.data.coordinators.get(epoch)?.name === process;
-    if (decision === 'abort' && own && stands === undefined) return;
     this.violated(
       'effect-before-decision',
       `${process} ends ${gid} on ${server.name} with ${decision}, and durable is ${stands ?? 'nothing'}`,
