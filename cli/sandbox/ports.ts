@@ -40,7 +40,8 @@ async function assertFree(port: number): Promise<void> {
   );
 }
 
-async function isFree(port: number): Promise<boolean> {
+/** Nobody listens there on loopback. */
+export async function isFree(port: number): Promise<boolean> {
   const server = createServer();
   return new Promise((resolve) => {
     server.once('error', () => {

@@ -6,6 +6,7 @@ import {
   type CommandReply,
 } from '../postgres/dedicated-connection.ts';
 import type { ConnectionSettings } from '../postgres/pool.ts';
+import { isUnconfirmed } from '../postgres/unconfirmed.ts';
 import type { DecidedBy, ServerIdentity } from '../states.ts';
 import {
   SESSION_GONE_AFTER_MS,
@@ -387,11 +388,6 @@ export class PostgresDecisionLog implements DecisionLog {
     }
     return rows;
   }
-}
-
-/** Cut off while it waited for a synchronous standby. */
-function isUnconfirmed(notices: readonly string[]): boolean {
-  return notices.includes('01000') || notices.includes('57P01');
 }
 
 function keysOf(group: readonly CommitRequest[]): string[] {

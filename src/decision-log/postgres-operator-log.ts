@@ -1,5 +1,6 @@
 import { DedicatedConnection } from '../postgres/dedicated-connection.ts';
 import type { ConnectionSettings } from '../postgres/pool.ts';
+import { isUnconfirmed } from '../postgres/unconfirmed.ts';
 import type { DecidedBy, Decision, HeuristicKind } from '../states.ts';
 import type {
   AuditEntry,
@@ -176,7 +177,7 @@ export class PostgresOperatorLog implements OperatorLog {
         json(after),
       ],
     });
-    if (notices.includes('01000') || notices.includes('57P01')) {
+    if (isUnconfirmed(notices)) {
       throw new Error('the audit was not confirmed by the synchronous standby of the log');
     }
   }

@@ -1,5 +1,6 @@
 /** What the server's answers to PREPARE and COMMIT prove (invariant 3). Pure. */
 import type { UnitStep } from '../postgres/sync-unit.ts';
+import { isUnconfirmed } from '../postgres/unconfirmed.ts';
 import type { BranchEvidence, OnePhaseReply, Vote } from '../states.ts';
 import { isConnectionLoss, meaningOfPrepareFailure, sqlstateOf } from './sqlstate.ts';
 
@@ -13,8 +14,6 @@ export interface Circumstances {
   readonly evidence: BranchEvidence;
 }
 
-/** Notices that take a confirmation back: a wait for a synchronous standby was cancelled or terminated. */
-const NOT_PROVEN_DURABLE = ['01000', '57P01'];
 const IN_FAILED_TRANSACTION = '25P02';
 
 /** The command tag is the vote, and a replication warning takes it back. */
@@ -57,7 +56,7 @@ export function onePhaseReplyOf(commit: UnitStep, circumstances: Circumstances):
 }
 
 function isProvenDurable({ notices }: UnitStep): boolean {
-  return !notices.some((code) => NOT_PROVEN_DURABLE.includes(code));
+  return !isUnconfirmed(notices);
 }
 
 /** In a failed transaction, what failed it says more than "is aborted". */

@@ -1,4 +1,5 @@
 import type { Command, CommandReply, ConnectionGroup } from '../postgres/dedicated-connection.ts';
+import { isUnconfirmed } from '../postgres/unconfirmed.ts';
 import { toError } from '../errors.ts';
 import type { FinishResult, ServerIdentity, XactStatus } from '../states.ts';
 import { quoteGid } from './gid.ts';
@@ -129,7 +130,7 @@ function judgeReply(
     const error = new Error(`the server answered ${expected} PREPARED with ${reply.command}`);
     return { kind: 'pending', error };
   }
-  if (reply.notices.includes('01000') || reply.notices.includes('57P01')) {
+  if (isUnconfirmed(reply.notices)) {
     const error = new Error(`${expected} PREPARED was not confirmed by the synchronous standby`);
     return { kind: 'pending', error };
   }

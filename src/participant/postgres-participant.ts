@@ -8,6 +8,7 @@ import {
 } from '../postgres/dedicated-connection.ts';
 import { poolMax, type ConnectionSettings } from '../postgres/pool.ts';
 import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
+import { isUnconfirmed } from '../postgres/unconfirmed.ts';
 import type { Runtime } from '../runtime.ts';
 import type {
   Backend,
@@ -407,8 +408,7 @@ const XACT_STATUS_SQL = `
 
 function assertReplicated(proof: PromiseSettledResult<CommandReply<unknown>> | undefined): void {
   if (proof?.status !== 'fulfilled') throw toError(proof?.reason);
-  const { notices } = proof.value;
-  if (notices.includes('01000') || notices.includes('57P01')) {
+  if (isUnconfirmed(proof.value.notices)) {
     throw new Error('the synchronous standby has not confirmed the commit');
   }
 }

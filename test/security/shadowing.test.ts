@@ -38,6 +38,19 @@ describe("functions in the way of the server's own", () => {
     await client.query(text);
     await client.end();
   };
+  /** A branch on orders whose coordinator is dead. */
+  const plantUndecided = async (): Promise<void> => {
+    const epoch = randomBytes(8).toString('hex');
+    await bank.log.query(
+      `insert into pgxa.coordinator (epoch, name, host, pid, version, retired_at, retired_by)
+       values ($1, 'dead', 'h', 1, '0', now(), 'recovery')`,
+      [epoch],
+    );
+    await plant(
+      bank.participant('orders'),
+      await gidIn(bank.log, { epoch, transactionId: uuidv7() }),
+    );
+  };
   const triage = () =>
     openTriage({
       name: 'cli',
@@ -90,16 +103,7 @@ describe("functions in the way of the server's own", () => {
            return pg_catalog.jsonb_build_object($1, $2, $3, $4, $5, $6, $7, '[]'::jsonb);
          end $f$;`,
     );
-    const epoch = randomBytes(8).toString('hex');
-    await bank.log.query(
-      `insert into pgxa.coordinator (epoch, name, host, pid, version, retired_at, retired_by)
-       values ($1, 'dead', 'h', 1, '0', now(), 'recovery')`,
-      [epoch],
-    );
-    await plant(
-      bank.participant('orders'),
-      await gidIn(bank.log, { epoch, transactionId: uuidv7() }),
-    );
+    await plantUndecided();
     await using operator = triage();
     expect((await operator.survey()).transactions).toHaveLength(1);
     expect(await operator.recover()).toMatchObject({ rolledBack: 1, complete: true });
@@ -108,16 +112,7 @@ describe("functions in the way of the server's own", () => {
 
   it('in front of them: what is in doubt is seen and finished all the same', async () => {
     await shadow('orders');
-    const epoch = randomBytes(8).toString('hex');
-    await bank.log.query(
-      `insert into pgxa.coordinator (epoch, name, host, pid, version, retired_at, retired_by)
-       values ($1, 'dead', 'h', 1, '0', now(), 'recovery')`,
-      [epoch],
-    );
-    await plant(
-      bank.participant('orders'),
-      await gidIn(bank.log, { epoch, transactionId: uuidv7() }),
-    );
+    await plantUndecided();
     await using operator = triage();
     const found = await operator.find(
       (await operator.survey()).transactions[0]?.transactionId ?? '',

@@ -128,13 +128,7 @@ export const GUARDS: readonly Guard[] = [
   {
     name: 'notice check of phase two',
     invariant: 5,
-    patches: [
-      without(
-        FINISHER,
-        `if (reply.notices.includes('01000') || reply.notices.includes('57P01')) {`,
-        `if (false) {`,
-      ),
-    ],
+    patches: [without(FINISHER, `if (isUnconfirmed(reply.notices)) {`, `if (false) {`)],
   },
   {
     name: 'an error is an answer only when the server is ready again',
