@@ -33,6 +33,7 @@ import {
   isSameDatabase,
   isSameHistory,
   isSameRunning,
+  LIST_BARRIER_SQL,
   SERVER_FACTS_SQL,
   STATUS_BARRIER_SQL,
   type ServerFacts,
@@ -190,7 +191,22 @@ export class PostgresParticipant implements Participant, BranchHost {
 
   async listInDoubt(): Promise<InDoubtListing> {
     const { rows } = await this.#connections.run<{ listing: ListingRow }>({ text: LIST_SQL });
-    const row = rows[0]?.listing;
+    return this.#listed(rows);
+  }
+
+  async listDurable(): Promise<InDoubtListing> {
+    const [listed, proof] = await this.#connections.runAdjacent<{ listing: ListingRow }>([
+      { text: LIST_SQL },
+      { text: LIST_BARRIER_SQL },
+    ]);
+    if (listed?.status !== 'fulfilled') throw toError(listed?.reason);
+    const listing = await this.#listed(listed.value.rows);
+    if (listing.kind === 'listed') assertReplicated(proof);
+    return listing;
+  }
+
+  async #listed([one]: readonly { listing: ListingRow }[]): Promise<InDoubtListing> {
+    const row = one?.listing;
     if (row === undefined) throw new Error('unreachable: the query always answers one row');
     const facts = factsOfRow(row.facts);
     // Invariant 9: an empty list from the wrong server is no information.
@@ -409,7 +425,7 @@ const XACT_STATUS_SQL = `
 function assertReplicated(proof: PromiseSettledResult<CommandReply<unknown>> | undefined): void {
   if (proof?.status !== 'fulfilled') throw toError(proof?.reason);
   if (isUnconfirmed(proof.value.notices)) {
-    throw new Error('the synchronous standby has not confirmed the commit');
+    throw new Error('the synchronous standby has not confirmed it');
   }
 }
 

@@ -6,7 +6,11 @@ import {
   UNLOCK_SQL,
   VOTE_LOOK_SQL,
 } from '../../../src/participant/branch-statements.ts';
-import { SERVER_FACTS_SQL, STATUS_BARRIER_SQL } from '../../../src/participant/server-facts.ts';
+import {
+  LIST_BARRIER_SQL,
+  SERVER_FACTS_SQL,
+  STATUS_BARRIER_SQL,
+} from '../../../src/participant/server-facts.ts';
 import { SAFE_PATH_SQL } from '../../../src/postgres/safe-path.ts';
 import type { WireStatement } from '../wire.ts';
 import { bool, fieldsOf, rowsAnswer, ServerError, type Answer, type Row } from './replies.ts';
@@ -295,6 +299,7 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
     () => terminateStale,
   ),
   pattern('barrier', is(STATUS_BARRIER_SQL), () => statusBarrier),
+  pattern('barrier', is(LIST_BARRIER_SQL), () => (session) => barrier(session, true)),
   pattern('insert', is(INSERT_MARKER), () => insertMarker),
   pattern('touch', is(TOUCH_ACCOUNT), () => touchAccount),
   pattern('failing', is(FAILING_SQL), () => fail),
