@@ -209,8 +209,8 @@ class Schedule {
 
   #atRest(): boolean {
     return (
-      this.#unanswered().length === 0 &&
-      this.#oracle.inDoubt().length === 0 &&
+      !this.#oracle.told.some((told) => this.#isUnanswered(told)) &&
+      !this.#oracle.isAnyInDoubt() &&
       this.#world.coordinators.every(({ queued }) => queued === 0)
     );
   }
@@ -231,10 +231,11 @@ class Schedule {
   }
 
   #unanswered(): Oracle['told'] {
-    return this.#oracle.told.filter(
-      ({ answer, process }) =>
-        answer === undefined && this.#world.processes.get(process)?.alive === true,
-    );
+    return this.#oracle.told.filter((told) => this.#isUnanswered(told));
+  }
+
+  #isUnanswered({ answer, process }: Told): boolean {
+    return answer === undefined && this.#world.processes.get(process)?.alive === true;
   }
 
   /** Not trivial, and nothing leaked: every manager that lives can still commit, on every participant. */
