@@ -84,7 +84,9 @@ function replaceBuiltins(): void {
   Reflect.set(crypto, 'randomBytes', (size: number) => {
     const random = runningProcess()?.random;
     if (random === undefined) return realBytes(size);
-    return Buffer.from(Array.from({ length: size }, () => random.int(256)));
+    const bytes = Buffer.alloc(size);
+    for (let index = 0; index < size; index += 1) bytes[index] = random.int(256);
+    return bytes;
   });
   // The migrations that pgxa looks for when it opens the log do not change meanwhile.
   const readdir = fs.readdirSync as (...args: unknown[]) => unknown;
