@@ -183,7 +183,7 @@ export class PostgresParticipant implements Participant, BranchHost {
       return { server, fate: status === 'no-information' ? 'too-old' : status };
     } catch (error) {
       if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
-      const { inRecovery, server } = await this.#factsBesidePool();
+      const { inRecovery, server } = await this.#whoNeverIssued(xid);
       if (inRecovery) throw standby;
       return { server, fate: 'never-issued' };
     }
@@ -396,14 +396,34 @@ export class PostgresParticipant implements Participant, BranchHost {
       return { server, status, checkpoint: rows[0]?.checkpoint };
     } catch (error) {
       if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
-      const facts = await this.#factsBesidePool();
+      const facts = await this.#whoNeverIssued(xid);
       const server = facts.inRecovery ? undefined : facts.server;
+      if (!this.#isRegistered(server)) this.#connections.renew();
       return { server, status: 'no-information', checkpoint: undefined };
     }
   }
+
+  /**
+   * An error has no row that tells which server it is from, and by the next connection the name may lead home
+   * again: so the id is asked for once more, on the session that says who it is.
+   */
+  async #whoNeverIssued(xid: string): Promise<ServerFacts> {
+    const [who, again] = await this.#connections.runAdjacent<ServerFactsRow>([
+      { text: SERVER_FACTS_SQL },
+      { text: XACT_STATUS_SQL, values: [xid] },
+    ]);
+    if (who?.status !== 'fulfilled') throw toError(who?.reason);
+    if (again?.status !== 'rejected') {
+      throw new Error(
+        `participant "${this.name}" answers differently when asked for xid ${xid} again`,
+      );
+    }
+    if (sqlstateOf(again.reason) !== NEVER_ISSUED) throw toError(again.reason);
+    return this.#onlyRow(who.value.rows);
+  }
 }
 
-/** 22023: this server never issued that xid, so it is not the one that did, or lost it. */
+/** 22023: the server that answers never issued that xid, so it is not the one that did, or lost it. */
 const NEVER_ISSUED = '22023';
 
 interface XactRow extends ServerFactsRow {

@@ -74,12 +74,14 @@ function facts(session: Session): Row {
 /** As `to_jsonb` of the row: numbers and booleans are no texts. */
 function factsAsJson(session: Session): Record<string, unknown> {
   const values = facts(session);
-  return Object.fromEntries(
-    FACTS.map(({ name, parse }, at) => {
-      const value = values[at] ?? null;
-      return [name, typeof value === 'string' ? parse(value) : value?.json];
-    }),
-  );
+  const row: Record<string, unknown> = {};
+  for (let at = 0; at < FACTS.length; at += 1) {
+    const field = FACTS[at];
+    const value = values[at] ?? null;
+    if (field === undefined) continue;
+    row[field.name] = typeof value === 'string' ? field.parse(value) : value?.json;
+  }
+  return row;
 }
 
 /** `pg_xact_status`: what is not running and left no record was lost, and counts as aborted. */
