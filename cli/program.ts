@@ -5,6 +5,12 @@
 import { Command, CommanderError } from 'commander';
 
 import { VERSION } from '../src/version.ts';
+import {
+  CONFIG_CHECK_HELP,
+  DAEMON_HELP,
+  HEALTH_HELP,
+  MIGRATE_HELP,
+} from './administration-help.ts';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import { addHandsOnVerbs } from './hands-on-verbs.ts';
 import type { Terminal } from './terminal.ts';
@@ -63,11 +69,13 @@ function addDaemon(program: Command, run: Run): void {
   const daemon = program
     .command('daemon')
     .description('finish what coordinators leave in doubt, until SIGTERM; SIGHUP reloads the file')
+    .addHelpText('after', DAEMON_HELP)
     .action(() => run(async (context) => (await import('./verbs/daemon.ts')).runDaemon(context)));
   daemon
     .command('health')
     .description('ask the daemon that this configuration describes whether it is alive (/livez)')
     .option('--ready', 'ask whether it is ready (/readyz)')
+    .addHelpText('after', HEALTH_HELP)
     .action((options: { ready?: true }) =>
       run(async (context) =>
         (await import('./verbs/daemon-health.ts')).askHealth(context, {
@@ -82,6 +90,7 @@ function addMigrate(program: Command, run: Run): void {
     .command('migrate')
     .description('create the schema pgxa in the decision log, or bring it up to this version')
     .option('--print', 'print the SQL that is missing there, and run nothing')
+    .addHelpText('after', MIGRATE_HELP)
     .action((options: { print?: true }) =>
       run(async (context) =>
         (await import('./verbs/migrate.ts')).runMigrate(context, { print: options.print === true }),
@@ -95,6 +104,7 @@ function addConfig(program: Command, run: Run): void {
     .description('work on the configuration file')
     .command('check')
     .description('read the file and say everything that is wrong with it; connects to nothing')
+    .addHelpText('after', CONFIG_CHECK_HELP)
     .action(() =>
       run(async (context) => (await import('./verbs/config-check.ts')).checkConfig(context)),
     );

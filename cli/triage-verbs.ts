@@ -130,7 +130,7 @@ ${ID_HELP}
 
 It changes no data and ends no branch. Compare the rows of all participants, and mend them, before.
 
-Exit codes: 0 acknowledged; 4 refused: not confirmed, or there is nothing to acknowledge.
+Exit codes: 0 acknowledged; 4 refused: not confirmed, or there is nothing to acknowledge; 5 the log did not answer.
 
 Example:
   pgxa forget 0199d3f2-7c1a --reason 'billing mended by hand, incident 4711'
@@ -150,15 +150,13 @@ function addCheck(program: Command, run: Run): void {
     .option('--nagios', 'one line and the exit codes of a monitoring plugin: 0, 1, 2, 3')
     .option(
       '--critical-age <duration>',
-      'with --nagios: critical from this age on',
+      'with --nagios: critical from this age on (default: 10min, and never less than --age)',
       duration,
-      600_000,
     )
     .addHelpText(
       'after',
       `
-A duration is a number of seconds, or one with a unit: 90s, 5min, 2h, 1d. The defaults are 60s, and 10min
-for --critical-age. A contradictory transaction or a hazard counts whatever its age, and is critical.
+A duration is a number of seconds, or one with a unit: 90s, 5min, 2h, 1d. The default of --age is 60s. A contradictory transaction or a hazard counts whatever its age, and is critical.
 
 Exit codes: 0 nothing; 3 found; 5 nothing found, and something did not answer; 1 failed.
 With --nagios: 0 ok, 1 warning, 2 critical, 3 unknown.
@@ -186,7 +184,8 @@ function addRecover(program: Command, run: Run): void {
 It finishes what the log decided, and aborts what nobody can decide any more; it is safe at any time, and asks
 nothing. A coordinator that has only just fallen silent is left for a later pass.
 
-Exit codes: 0 nothing is left in doubt; 3 something is; 5 a participant or the log did not answer.
+Exit codes: 0 nothing is left in doubt; 3 something is; 5 a participant or the log did not answer. With --dry-run
+0 whatever is in doubt, or 5.
 
 Examples:
   pgxa recover --dry-run

@@ -10,7 +10,7 @@ import { age, name } from '../triage/text.ts';
 export interface CheckOptions extends CommonOptions {
   /** Milliseconds. */
   readonly age: number;
-  readonly criticalAge: number;
+  readonly criticalAge?: number;
   readonly count: number;
   readonly foreign?: true;
   readonly nagios?: true;
@@ -19,10 +19,19 @@ export interface CheckOptions extends CommonOptions {
 /** The states of monitoring plugins: https://www.monitoring-plugins.org/doc/guidelines.html */
 const NAGIOS = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const;
 
+const CRITICAL_AGE_MS = 600_000;
+
 export async function runCheck(context: VerbContext, options: CheckOptions): Promise<ExitCode> {
+  const criticalAgeMs = options.criticalAge ?? Math.max(options.age, CRITICAL_AGE_MS);
+  if (criticalAgeMs < options.age) {
+    context.terminal.stderr.write(
+      'pgxa: --critical-age is below --age: what is younger than --age does not count at all\n',
+    );
+    return EXIT.usage;
+  }
   const limits = {
     ageMs: options.age,
-    criticalAgeMs: options.criticalAge,
+    criticalAgeMs,
     count: options.count,
     foreign: options.foreign === true,
   };

@@ -27,6 +27,12 @@ export async function forgetNow(
   const { survey, transaction } = await triage.find(id);
   warnPartial(survey, terminal);
   const open = (transaction?.heuristics ?? []).filter((one) => one.acknowledged === undefined);
+  if (survey.log.status !== 'reachable') {
+    terminal.stderr.write(
+      'pgxa: nothing can be acknowledged while the decision log does not answer\n',
+    );
+    return EXIT.partial;
+  }
   if (transaction === undefined || open.length === 0) {
     terminal.stderr.write(
       'pgxa: refused: there is no heuristic outcome to acknowledge (what is in doubt is never forgotten: ' +

@@ -1,6 +1,8 @@
-import type { RecoveryReport } from '../../src/index.ts';
+import { PgxaError, type RecoveryReport, type Survey } from '../../src/index.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { reportFailure } from '../failure.ts';
 import type { VerbContext } from '../program.ts';
+import type { Terminal } from '../terminal.ts';
 import { observationTable, observedIn } from '../triage/observation-text.ts';
 import { print, table } from '../triage/output.ts';
 import {
@@ -17,11 +19,18 @@ export interface RecoverOptions extends CommonOptions {
   readonly dryRun?: true;
 }
 
-export function runRecover(context: VerbContext, options: RecoverOptions): Promise<ExitCode> {
+export async function runRecover(context: VerbContext, options: RecoverOptions): Promise<ExitCode> {
   const purpose = options.dryRun === true ? 'monitor' : 'operator';
-  return withTriage(context, options, purpose, (session) =>
-    options.dryRun === true ? observe(session) : recover(session),
-  );
+  try {
+    return await withTriage(context, options, purpose, (session) =>
+      options.dryRun === true ? observe(session) : recover(session),
+    );
+  } catch (thrown) {
+    const code = reportFailure(thrown, context.terminal);
+    return thrown instanceof PgxaError && thrown.code === 'PGXA_LOG_UNREACHABLE'
+      ? EXIT.partial
+      : code;
+  }
 }
 
 /** Each observation, and the row of the decision table that it meets; nothing is done. */
@@ -29,7 +38,8 @@ async function observe({ triage, terminal, output, redact }: Session): Promise<E
   const survey = redacted(await triage.survey(), redact);
   warnPartial(survey, terminal);
   const observations = observedIn(survey);
-  if (observations.length === 0) terminal.stderr.write('nothing was observed\n');
+  if (survey.log.status !== 'reachable') sayUndecidable(survey, terminal);
+  else if (observations.length === 0) terminal.stderr.write('nothing was observed\n');
   await print(terminal, output, {
     schema: 'pgxa.observations/1',
     data: { observations, complete: survey.complete },
@@ -37,6 +47,17 @@ async function observe({ triage, terminal, output, redact }: Session): Promise<E
     text: () => observationTable(observations),
   });
   return codeOf(survey);
+}
+
+/** What the log holds of them is half of an observation: they meet no row while it is not known. */
+function sayUndecidable({ transactions }: Survey, { stderr }: Terminal): void {
+  const prepared = transactions
+    .flatMap(({ branches }) => branches)
+    .filter(({ state }) => state === 'prepared');
+  stderr.write(
+    `pgxa: ${prepared.length} prepared here by pgxa meet no row while the decision log does not answer: recovery ` +
+      'leaves them\n',
+  );
 }
 
 async function recover({ triage, terminal, output, redact }: Session): Promise<ExitCode> {

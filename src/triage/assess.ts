@@ -74,6 +74,11 @@ export function assess({ survey, transaction, foreign }: Found, wanted: Decision
   return { way: 'decide', objections, notes: notesOn(prepared, wanted) };
 }
 
+/** The coordinator writes it with its own decision, and nowhere before. */
+const KEY_IS_LOST =
+  'its idempotency key, if it had one, is known to its program alone, and is not kept if you commit: whoever runs ' +
+  'it again under that key does it twice';
+
 /** Branches are numbered from 1: a hole may be a branch that only read, or one that never voted. */
 function notesOn(prepared: readonly { readonly branch: number }[], wanted: Decision): string[] {
   const ordinals = new Set(prepared.map(({ branch }) => branch));
@@ -83,8 +88,6 @@ function notesOn(prepared: readonly { readonly branch: number }[], wanted: Decis
   );
   if (wanted === 'abort') return [];
   const more = 'a branch that never voted cannot be seen, and is lost if you commit';
-  if (holes.length === 0) return [more];
-  return [
-    `no branch numbered ${holes.join(', ')} is prepared: it only read, or it has not voted; ${more}`,
-  ];
+  const hole = `no branch numbered ${holes.join(', ')} is prepared: it only read, or it has not voted; `;
+  return [`${holes.length === 0 ? '' : hole}${more}`, KEY_IS_LOST];
 }

@@ -53,8 +53,11 @@ export function check(survey: Survey, limits: CheckLimits): CheckResult {
     complete: survey.complete,
     summary: [
       `${inDoubt.length} in doubt`,
+      ...(foreign.length === 0 ? [] : [`${foreign.length} of others`]),
       `${transactions.length + foreign.length} over the limits`,
-      ...(inDoubt.length === 0 ? [] : [`oldest ${Math.round(oldestMs / 1_000)} s`]),
+      ...(inDoubt.length + foreign.length === 0
+        ? []
+        : [`oldest ${Math.round(oldestMs / 1_000)} s`]),
       ...(survey.log.status === 'reachable' ? [] : ['the decision log does not answer']),
       ...missing.map(({ name, status }) => `${name} is ${status}`),
     ].join(', '),

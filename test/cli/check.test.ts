@@ -51,6 +51,7 @@ describe('pgxa check', () => {
     expect(await bank.pgxa('check', '--age', '0', '--count', '1')).toMatchObject({ code: 0 });
     expect(await bank.pgxa('check', '--age', '0', '--count', '1', '--foreign')).toMatchObject({
       code: 3,
+      stdout: expect.stringMatching(/^1 in doubt, 1 of others, 2 over the limits, /) as string,
     });
   });
 
@@ -115,6 +116,8 @@ describe('pgxa check', () => {
       ['--age', 'soon'],
       ['--count', '-1'],
       ['--critical-age', '1y'],
+      // Critical, and not even counted: it would be told as fine.
+      ['--nagios', '--age', '5min', '--critical-age', '1min'],
     ]) {
       expect(await bank.pgxa('check', ...args)).toMatchObject({ code: 2, stdout: '' });
     }

@@ -1,5 +1,6 @@
 /** What holds for every verb: help, formats, colour, limits of time, and how fast it starts. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn, type StdioOptions } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parse } from 'yaml';
@@ -24,7 +25,25 @@ const VERBS = [
   ['coordinators'],
   ['history'],
   ['doctor'],
+  ['daemon'],
+  ['daemon', 'health'],
+  ['migrate'],
+  ['config', 'check'],
 ];
+
+async function runShell(
+  script: string,
+  main: string,
+): Promise<{ readonly code: number | null; readonly stderr: string }> {
+  const stdio: StdioOptions = ['ignore', 'ignore', 'pipe'];
+  const child = spawn('bash', ['-c', script, process.execPath, main], { stdio });
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stderr };
+}
 
 describe('every verb', () => {
   let bank: TriageBank;
@@ -57,6 +76,15 @@ describe('every verb', () => {
     const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(parsed.map(({ kind }) => kind)).toEqual(['transaction', 'participant', 'participant']);
     expect(parsed[0]).toMatchObject({ schema: 'pgxa.survey/1', transactionId: id });
+  });
+
+  it('who stops reading gets no stack trace, and the exit code of the verb; a full disk is told', async () => {
+    const main = await builtCli();
+    const piped = await runShell('"$0" "$1" --help | true; exit $PIPESTATUS', main);
+    expect(piped).toEqual({ code: 0, stderr: '' });
+    const full = await runShell('"$0" "$1" --help > /dev/full', main);
+    expect(full.code).toBe(1);
+    expect(full.stderr).toMatch(/^pgxa: stdout: ENOSPC[^\n]*\n$/);
   });
 
   it('no colour and no cursor movement reaches a file, or a terminal either', async () => {

@@ -32,6 +32,9 @@ describe('pgxa force', () => {
 
   it('commits an undecided transaction of a dead coordinator through the register, with its evidence', async () => {
     const { id } = await bank.plant({ coordinator: 'silent' });
+    const asked = await bank.pgxa('force', 'commit', id);
+    expect(asked).toMatchObject({ code: 4, stdout: '' });
+    expect(asked.stderr).toMatch(/Note: its idempotency key, if it had one, .* does it twice/);
     const { code, data } = await bank.json<Record<string, unknown>>(
       'force',
       'commit',
@@ -122,6 +125,11 @@ describe('pgxa force', () => {
     );
     expect(lost).toMatchObject({ code: 4, stdout: '' });
     expect(lost.stderr).toMatch(/the decision log does not answer/);
+    // Whether it has a heuristic outcome is not known: nothing is said about that.
+    const forgotten = await bank.pgxa('forget', id, ...CONFIRMED, '--config', config);
+    expect(forgotten).toMatchObject({ code: 5, stdout: '' });
+    expect(forgotten.stderr).toMatch(/nothing can be acknowledged while the decision log does not/);
+    expect(forgotten.stderr).not.toMatch(/there is no heuristic outcome/);
     await plant(bank.participant('orders'), 'pg_gid_16394_741');
     const foreign = await bank.pgxa(
       'force',

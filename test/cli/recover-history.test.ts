@@ -98,6 +98,25 @@ describe('pgxa recover, coordinators, history', () => {
     expect(await bank.inDoubt()).toHaveLength(2);
   });
 
+  it('recover is partial while the log is away, and a dry run says what it cannot show', async () => {
+    await bank.plant({ coordinator: 'silent' });
+    await plant(bank.participant('billing'), 'pg_gid_16394_741');
+    const places = Object.fromEntries(
+      bank.participants.map((one) => [one.name, one.connectionString]),
+    );
+    const config = await bank.writeConfig('lost.yaml', places, 'postgres://u@127.0.0.1:1/log');
+    const pass = await bank.pgxa('recover', '--config', config);
+    expect(pass).toMatchObject({ code: 5, stdout: '' });
+    expect(pass.stderr).toMatch(/cannot connect to the decision log/);
+    const dry = await bank.pgxa('recover', '--dry-run', '--config', config);
+    expect(dry.code).toBe(5);
+    expect(dry.stderr).toMatch(
+      /2 prepared here by pgxa meet no row while the decision log does not/,
+    );
+    expect(dry.stdout).toMatch(/pg_gid_16394_741/);
+    expect(await bank.inDoubt()).toHaveLength(3);
+  });
+
   it('coordinators tells the live from the silent; retired ones are shown when asked for', async () => {
     const silent = await bank.plant({ coordinator: 'silent' });
     const retired = await bank.plant({ coordinator: 'retired' });
