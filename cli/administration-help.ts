@@ -14,7 +14,7 @@ Examples:
 export const HEALTH_HELP = `
 It is asked over HTTP, where daemon.http of the configuration says; for the health check of a container.
 
-Exit codes: 0 it is; 1 it is not, or it does not answer within 5 s; 2 wrong usage or configuration.
+Exit codes: 0 it is; 1 it is not, or it does not answer in time; 2 wrong usage or configuration.
 
 Examples:
   pgxa daemon health

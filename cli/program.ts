@@ -14,7 +14,7 @@ import {
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import { addHandsOnVerbs } from './hands-on-verbs.ts';
 import type { Terminal } from './terminal.ts';
-import { addTriageVerbs } from './triage-verbs.ts';
+import { addTriageVerbs, seconds } from './triage-verbs.ts';
 
 /** What every verb gets. */
 export interface VerbContext {
@@ -75,12 +75,11 @@ function addDaemon(program: Command, run: Run): void {
     .command('health')
     .description('ask the daemon that this configuration describes whether it is alive (/livez)')
     .option('--ready', 'ask whether it is ready (/readyz)')
+    .option('--timeout <seconds>', 'longest wait for its answer', seconds, 5)
     .addHelpText('after', HEALTH_HELP)
-    .action((options: { ready?: true }) =>
+    .action(({ ready = false, timeout }: { ready?: boolean; timeout: number }) =>
       run(async (context) =>
-        (await import('./verbs/daemon-health.ts')).askHealth(context, {
-          ready: options.ready === true,
-        }),
+        (await import('./verbs/daemon-health.ts')).askHealth(context, { ready, timeout }),
       ),
     );
 }
@@ -90,10 +89,11 @@ function addMigrate(program: Command, run: Run): void {
     .command('migrate')
     .description('create the schema pgxa in the decision log, or bring it up to this version')
     .option('--print', 'print the SQL that is missing there, and run nothing')
+    .option('--timeout <seconds>', 'longest wait for a connection to the log', seconds, 10)
     .addHelpText('after', MIGRATE_HELP)
-    .action((options: { print?: true }) =>
+    .action(({ print = false, timeout }: { print?: boolean; timeout: number }) =>
       run(async (context) =>
-        (await import('./verbs/migrate.ts')).runMigrate(context, { print: options.print === true }),
+        (await import('./verbs/migrate.ts')).runMigrate(context, { print, timeout }),
       ),
     );
 }

@@ -3,7 +3,11 @@
  *
  * @packageDocumentation
  */
-export { migrateDecisionLog, pendingMigrations } from './migrate-decision-log.ts';
+export {
+  migrateDecisionLog,
+  pendingMigrations,
+  type MigrationOptions,
+} from './migrate-decision-log.ts';
 export { createTransactionManager } from './transaction-manager.ts';
 export { createRecoveryDaemon } from './recovery-daemon.ts';
 export type {

@@ -1,7 +1,13 @@
 import { parseConnectionConfig } from './config.ts';
 import { migrateDecisionLog as migrate } from './decision-log/migrate.ts';
 import { pendingMigrations as pending } from './decision-log/pending-migrations.ts';
+import type { ConnectionSettings } from './postgres/pool.ts';
 import type { ConnectionOptions, PendingMigration } from './public-surface.ts';
+
+export interface MigrationOptions {
+  /** Longest wait for a connection to the log, in milliseconds; default 10 000. */
+  readonly connectTimeoutMs?: number;
+}
 
 /**
  * Creates the schema `pgxa` in a database, or brings it up to this version of pgxa. Safe to run at any
@@ -11,8 +17,11 @@ import type { ConnectionOptions, PendingMigration } from './public-surface.ts';
  * @throws ConfigError with code `PGXA_CONFIG_INVALID`, `PGXA_LOG_UNREACHABLE`, `PGXA_LOG_TOO_NEW` or
  *   `PGXA_LOG_NOT_USABLE`.
  */
-export async function migrateDecisionLog(options: ConnectionOptions): Promise<void> {
-  await migrate(parseConnectionConfig(options));
+export async function migrateDecisionLog(
+  connection: ConnectionOptions,
+  options: MigrationOptions = {},
+): Promise<void> {
+  await migrate(settingsOf(connection, options));
 }
 
 /**
@@ -22,7 +31,18 @@ export async function migrateDecisionLog(options: ConnectionOptions): Promise<vo
  * @throws ConfigError as migrateDecisionLog.
  */
 export async function pendingMigrations(
-  options: ConnectionOptions,
+  connection: ConnectionOptions,
+  options: MigrationOptions = {},
 ): Promise<readonly PendingMigration[]> {
-  return pending(parseConnectionConfig(options));
+  return pending(settingsOf(connection, options));
+}
+
+function settingsOf(
+  connection: ConnectionOptions,
+  { connectTimeoutMs }: MigrationOptions,
+): ConnectionSettings {
+  const settings = parseConnectionConfig(connection);
+  return connectTimeoutMs === undefined
+    ? settings
+    : { ...settings, connectionTimeoutMillis: connectTimeoutMs };
 }

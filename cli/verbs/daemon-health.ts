@@ -2,14 +2,13 @@ import { loadConfigFile } from '../config-file.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { VerbContext } from '../program.ts';
 
-const TIMEOUT_MS = 5_000;
 /** A daemon that listens everywhere is asked here. */
 const ANYWHERE: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
 /** For the health check of a container: one request, one line, exit code 0 or 1. */
 export async function askHealth(
   { terminal, configPath }: VerbContext,
-  { ready }: { readonly ready: boolean },
+  { ready, timeout }: { readonly ready: boolean; readonly timeout: number },
 ): Promise<ExitCode> {
   const { http } = loadConfigFile(configPath, terminal).settings.daemon;
   if (http === false) {
@@ -20,7 +19,7 @@ export async function askHealth(
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${http.port}/${ready ? 'readyz' : 'livez'}`;
   const headers = http.token === undefined ? {} : { authorization: `Bearer ${http.token}` };
   try {
-    const response = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const response = await fetch(url, { headers, signal: AbortSignal.timeout(timeout * 1_000) });
     terminal.stdout.write(await response.text());
     return response.ok ? EXIT.fine : EXIT.failed;
   } catch (error) {

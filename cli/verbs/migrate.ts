@@ -5,21 +5,24 @@ import type { VerbContext } from '../program.ts';
 
 export interface MigrateOptions {
   readonly print: boolean;
+  /** Seconds. */
+  readonly timeout: number;
 }
 
 export async function runMigrate(
   { terminal, configPath }: VerbContext,
-  { print }: MigrateOptions,
+  { print, timeout }: MigrateOptions,
 ): Promise<ExitCode> {
   const { settings } = loadConfigFile(configPath, terminal, 'log');
   const place = settings.decisionLog as ConnectionOptions;
-  const pending = await pendingMigrations(place);
+  const limit = { connectTimeoutMs: timeout * 1_000 };
+  const pending = await pendingMigrations(place, limit);
   if (print) {
     for (const { file, sql } of pending) terminal.stdout.write(`-- ${file}\n${sql.trimEnd()}\n\n`);
     if (pending.length === 0) terminal.stderr.write('the decision log is up to date\n');
     return EXIT.fine;
   }
-  await migrateDecisionLog(place);
+  await migrateDecisionLog(place, limit);
   const done = pending.map(({ file }) => file).join(', ');
   terminal.stderr.write(
     pending.length === 0

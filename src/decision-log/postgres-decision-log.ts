@@ -300,10 +300,22 @@ export class PostgresDecisionLog implements DecisionLog {
         else if (found.decision === 'commit') answers.set(request, { kind: 'commit' });
         else answers.set(request, { kind: 'abort', decidedBy: found.decidedBy });
       }
+      await this.#keepKeys(lost.filter((one) => answers.get(one)?.kind === 'commit'));
       return answers;
     } catch (thrown) {
       return answerAll(lost, { kind: 'unknown', error: toError(thrown) });
     }
+  }
+
+  /** The commit stands, whatever becomes of its key: who waits for the answer gets it. */
+  async #keepKeys(committed: readonly CommitRequest[]): Promise<void> {
+    const keyed = committed.filter(({ idempotencyKey }) => idempotencyKey !== undefined);
+    if (keyed.length === 0) return;
+    const values = [
+      keyed.map(({ idempotencyKey }) => idempotencyKey),
+      keyed.map(({ transactionId }) => transactionId),
+    ];
+    await this.#decider.run({ text: sql.KEEP_KEYS_SQL, values }).catch(() => undefined);
   }
 
   /**

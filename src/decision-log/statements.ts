@@ -118,6 +118,12 @@ export const END_EPOCH_SQL = `
   update pgxa.coordinator set retired_at = clock_timestamp(), retired_by = 'coordinator'
    where epoch = $1 and retired_at is null`;
 
+/** Behind a commit that an operator has written: his statement does not know the keys, their coordinator does. */
+export const KEEP_KEYS_SQL = `
+  insert into pgxa.idempotency (key, transaction_id)
+  select key, transaction_id from unnest($1::text[], $2::uuid[]) as t (key, transaction_id) order by key
+      on conflict (key) do nothing`;
+
 /** `replaces`: the server that stood behind the name before, when this one is new there. */
 export const REGISTER_PARTICIPANT_SQL = `
   with before as (

@@ -127,10 +127,14 @@ function act(options: ResolveOptions, open: OpenLog, request: ForceRequest): Pro
 async function decideAbort(
   options: ResolveOptions,
   { log }: OpenLog,
-  { transaction }: ForceRequest,
+  { transaction, override }: ForceRequest,
 ): Promise<ForceOutcome> {
   const { transactionId } = transaction;
   const epoch = epochOf(transaction);
+  const isKnown = (await log.epochsOf([epoch])).has(epoch);
+  if (isKnown && !override && !(await log.retire(epoch, options.heartbeatLimitMs))) {
+    return lost(ALIVE);
+  }
   const standing = (await log.settle([{ transactionId, epoch }], 'operator')).get(transactionId);
   if (standing?.decision === 'abort') return carryOut(options, transaction);
   return lost(standing === undefined ? FORGOTTEN : committedBy(standing.decidedBy));
@@ -144,15 +148,15 @@ async function decideCommit(
   const { transactionId } = transaction;
   const epoch = epochOf(transaction);
   // What cannot be committed must not cost a coordinator its epoch.
-  const before = await proveBranches(options, transaction);
+  const before = await proveBranches(options, transaction, 'durable');
   if (typeof before === 'string') return lost(before);
   const isKnown = (await log.epochsOf([epoch])).has(epoch);
   // Without the override only an epoch whose time has run out is retired, by the rule of recovery.
   if (isKnown && !override && !(await log.retire(epoch, options.heartbeatLimitMs))) {
-    return lost('its coordinator has shown a sign of life');
+    return lost(ALIVE);
   }
   if (isKnown) await operatorLog.retireNow(epoch);
-  const branches = await proveBranches(options, transaction);
+  const branches = await proveBranches(options, transaction, 'durable');
   if (typeof branches === 'string') return lost(branches);
   await operatorLog.commit({ transactionId, epoch, label: transaction.label, branches });
   const standing = (await log.decisionsOf([transactionId])).get(transactionId);
@@ -164,18 +168,20 @@ async function decideCommit(
 /**
  * The branches as evidence, or why they are none. pg_prepared_xacts reads the name first and the xid later,
  * from a slot that may be another's by then; a gid is used once, so one that is listed again after its xid was
- * read was there all the time, and the xid is its own. A commit needs votes: the second listing has to be durable, as
- * the answer to a PREPARE is.
+ * read was there all the time, and the xid is its own. A commit needs votes: for it the second listing has to be
+ * durable, as the answer to a PREPARE is.
  */
 async function proveBranches(
   { participants }: ResolveOptions,
   transaction: TransactionView,
+  needed: 'listed' | 'durable',
 ): Promise<readonly RecordedBranch[] | string> {
   const proven: RecordedBranch[] = [];
   for (const { participant, gid, xid, branch, server: seen } of prepared(transaction)) {
     let listing: InDoubtListing | undefined;
     try {
-      listing = await participants.get(participant)?.listDurable();
+      const place = participants.get(participant);
+      listing = await (needed === 'durable' ? place?.listDurable() : place?.listInDoubt());
     } catch (thrown) {
       return `the branch on ${participant} cannot be proven: ${toError(thrown).message}`;
     }
@@ -210,8 +216,9 @@ async function forceBranches(
   open: OpenLog,
   request: ForceRequest,
 ): Promise<ForceOutcome> {
-  const branches = await proveBranches(options, request.transaction);
-  if (typeof branches === 'string') return lost(branches);
+  const isCommit = request.decision === 'commit';
+  const proof = await proveBranches(options, request.transaction, isCommit ? 'durable' : 'listed');
+  if (typeof proof === 'string') return lost(proof);
   const forced = await Promise.all(
     prepared(request.transaction).map((branch) => forceBranch(options, open, request, branch)),
   );
@@ -306,4 +313,5 @@ function committedBy(who: string): string {
   return `the log decided commit meanwhile, by ${who}`;
 }
 
+const ALIVE = 'its coordinator has shown a sign of life';
 const FORGOTTEN = 'the log has forgotten the day of this transaction';

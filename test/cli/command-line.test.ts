@@ -1,4 +1,6 @@
 /** Exit codes, streams and the verbs that are no daemon, each in a process of its own; real servers where SQL is. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { createBank, type Bank } from '../support/bank.ts';
@@ -92,5 +94,31 @@ describe('pgxa', () => {
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/PGXA_LOG_UNREACHABLE/);
     expect(refused.stderr).not.toContain('topsecret');
+  });
+
+  it('migrate and daemon health wait no longer than --timeout for a server that accepts and says nothing', async () => {
+    const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    try {
+      const file = await folder.write(
+        'silent.yaml',
+        `decisionLog: { connectionString: 'postgres://u@127.0.0.1:${port}/db' }
+daemon: { http: { port: ${port} } }
+participants: { orders: { connectionString: 'postgres://u@127.0.0.1:1/db' } }`,
+      );
+      const migrating = runCli(['migrate', '--timeout', '0.3', '--config', file]);
+      expect(await migrating).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/timeout.*PGXA_LOG_UNREACHABLE/) as string,
+      });
+      const asking = runCli(['daemon', 'health', '--timeout', '0.3', '--config', file]);
+      expect(await asking).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/no answer from .*timeout/) as string,
+      });
+    } finally {
+      silent.close();
+    }
   });
 });

@@ -169,6 +169,20 @@ describe('PostgresDecisionLog when its server misbehaves', () => {
     expect(await other.findByIdempotencyKey('key')).toBeUndefined();
   });
 
+  it('an operator has forced the commit of a coordinator that slept: awake, it keeps the idempotency key', async () => {
+    const request = commitRequest(epoch, { idempotencyKey: 'slept' });
+    await under.query(
+      `insert into pgxa.decision (transaction_id, epoch, outcome, decided_by)
+       values ($1, $2, 'commit', 'operator')`,
+      [request.transactionId, epoch],
+    );
+    expect(await log.decide(request)).toEqual({ kind: 'commit' });
+    expect(await other.findByIdempotencyKey('slept')).toBe(request.transactionId);
+    // Whoever runs it again finds it done.
+    const again = await other.decide(commitRequest(epoch, { idempotencyKey: 'slept' }));
+    expect(again).toEqual({ kind: 'already-done', transactionId: request.transactionId });
+  });
+
   it('defaults of the database would weaken it (synchronous_commit off, serializable): overruled', async () => {
     for (const setting of [
       'synchronous_commit = off',

@@ -108,6 +108,18 @@ function insertKey(session: Session, key: string, id: string): void {
   });
 }
 
+function keepKeys(session: Session, { values: [keys, ids] }: WireStatement): Answer {
+  session.refuseOnStandby();
+  const free = texts(keys).flatMap((key, at) => {
+    session.lock(`key:${key ?? ''}`, 'update');
+    const isFree = key !== null && !session.server.data.keys.has(key);
+    return isFree ? [{ key, id: texts(ids)[at] ?? '' }] : [];
+  });
+  for (const { key, id } of free) insertKey(session, key, id);
+  if (free.length > 0) session.assignXid();
+  return { tag: `INSERT 0 ${free.length}` };
+}
+
 function abort(session: Session, { values: [by, ids, epochs] }: WireStatement): Answer {
   session.refuseOnStandby();
   const order = texts(ids)
@@ -321,6 +333,7 @@ export const LOG_STATEMENTS: readonly StatementPattern[] = [
     rowsAnswer(KEYS, keysOf(session, texts(values[0]))))),
   pattern('barrier', is(sql.DECISIONS_BARRIER_SQL), runs((session, { values }) =>
     barrier(session, texts(values[0]).some((id) => session.server.dataOf(session).decisions.has(id ?? ''))))),
+  pattern('keep-keys', is(sql.KEEP_KEYS_SQL), runs(keepKeys)),
   pattern('barrier', is(sql.KEYS_BARRIER_SQL), runs((session, { values }) =>
     barrier(session, keysOf(session, texts(values[0])).length > 0))),
   pattern('register', is(sql.REGISTER_COORDINATOR_SQL), runs(registerCoordinator)),
