@@ -50,4 +50,5 @@ export const PROCESS_FAULTS: readonly Fault[] = [
   killFault('operator', 1),
   freezeFault('coordinator', 2),
   freezeFault('daemon', 1),
+  freezeFault('operator', 1),
 ];

@@ -20,9 +20,18 @@ export interface Profile {
   readonly concurrency: number;
   /** Pause of a daemon between two passes. */
   readonly daemonIntervalMs: number;
+  /** The operator rolls back, now and then, what is decided to commit: that is a heuristic outcome. */
+  readonly forcesAgainst: boolean;
 }
 
-const common = { coordinators: 2, daemons: 2, operators: 1, concurrency: 8, daemonIntervalMs: 200 };
+const common = {
+  coordinators: 2,
+  daemons: 2,
+  operators: 1,
+  concurrency: 8,
+  daemonIntervalMs: 200,
+  forcesAgainst: false,
+};
 
 export const PROFILES: readonly Profile[] = [
   { ...common, name: 'terminations', faults: TERMINATE_FAULTS, most: 2, everyMs: 40 },
@@ -31,7 +40,7 @@ export const PROFILES: readonly Profile[] = [
     // Recovery lists branches without a pause, while they come and go: for what a list can get wrong.
     name: 'busy-recovery',
     daemons: 3,
-    daemonIntervalMs: 0,
+    daemonIntervalMs: 100,
     concurrency: 24,
     faults: TERMINATE_FAULTS,
     most: 2,
@@ -56,6 +65,7 @@ export const PROFILES: readonly Profile[] = [
     ],
     most: 5,
     everyMs: 300,
+    forcesAgainst: true,
   },
   {
     ...common,

@@ -16,9 +16,11 @@ export function report({ violations, ledger }: Verdict, file: string): string {
     `seed ${ledger.seed}; history ${file}`,
     `transactions ${seen.size}: told committed ${counts.ok}, rolled back ${counts.fail}, unknown ${counts.info}; ` +
       `answers of outcomeOf ${counts.outcomes}`,
-    `recovery: ${counts.passes} passes finished ${counts.byRecovery} branches; ` +
+    `daemons: took participants over ${counts.leases} times, finished ${counts.byRecovery} branches; ` +
       `quiet ${String(ledger.quietAfterMs)} ms after the last fault`,
     ...table(`faults ${faults}, by kind:`, ledger.faults),
+    ...table('verbs of the operator, with their exit codes:', ledger.verbs),
+    `forced against the decision: ${ledger.forcedAgainst.size}`,
     ...table('transactions by type:', ledger.types),
     ...table('rolled back, by code:', ledger.codes),
     `heuristic outcomes: ${ledger.heuristics.length}`,
