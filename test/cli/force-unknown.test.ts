@@ -59,7 +59,9 @@ describe('pgxa force of a branch that is lost', () => {
       nth: 2,
       action: 'hold-request',
       holdMs: 4_000,
-      onFired: () => (failedOver = failOver()),
+      onFired: () => {
+        failedOver = failOver();
+      },
     });
     const { ended } = await startBuilt(
       ['force', 'rollback', id, '--yes', '--reason', 'x', '--override', '-o', 'json'],

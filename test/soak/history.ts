@@ -63,6 +63,8 @@ export type WorkerEvent =
       readonly verb: string;
       readonly code: number | null;
       readonly ms: number;
+      /** Where it was not fine: the end of what it said about that. */
+      readonly said?: string;
     }
   /** What recovery has done since the last such event. */
   | {

@@ -53,7 +53,8 @@ async function run(...args: readonly string[]): Promise<VerbEnd> {
   const name = verb === 'force' ? `force ${String(args[1])}` : verb;
   const ended = await runVerb(pgxa, ...args);
   const { code, stderr, ms } = ended;
-  say({ kind: 'verb', verb: name, code, ms });
+  const said = code === 0 ? {} : { said: stderr.slice(-300) };
+  say({ kind: 'verb', verb: name, code, ms, ...said });
   const possible = args.includes('--nagios') ? OF_NAGIOS : POSSIBLE;
   if (code === null || !possible.includes(code)) {
     const why = `exit code ${String(code)} after ${ms} ms: ${stderr.slice(-1_000)}`;

@@ -71,13 +71,14 @@ const leftToTheOperator: Fault = {
     const isKilled = field.random.chance(0.5);
     if (isKilled) await coordinator.kill();
     field.fired('left-to-the-operator', 1, { killed: isKilled, refused: armed.fired() > 0 });
-    await field.wait(field.random.int(4_000, 9_000));
+    await field.wait(field.random.int(5_000, 12_000));
     link.accept();
     for (const daemon of daemons) daemon.thaw();
     if (isKilled) coordinator.start();
   },
 };
 
+export const KILLS: readonly Fault[] = [killFault('coordinator', 1), killFault('daemon', 1)];
 export const PROCESS_FAULTS: readonly Fault[] = [
   killFault('coordinator', 3),
   killFault('daemon', 2),

@@ -29,3 +29,25 @@ export function report({ violations, ledger }: Verdict, file: string): string {
     ...(violations.length > MOST ? [`  and ${violations.length - MOST} more`] : []),
   ].join('\n');
 }
+
+/** Of several parts that were run one behind the other. */
+export function summary(verdicts: readonly Verdict[]): string {
+  const faults = new Map<string, number>();
+  for (const { ledger } of verdicts) {
+    for (const [kind, times] of ledger.faults) faults.set(kind, (faults.get(kind) ?? 0) + times);
+  }
+  const sum = (of: (verdict: Verdict) => number): number =>
+    verdicts.reduce((total, verdict) => total + of(verdict), 0);
+  return [
+    '',
+    `whole: transactions ${sum(({ ledger }) => ledger.seen.size)}, ` +
+      `faults ${[...faults.values()].reduce((total, times) => total + times, 0)} of ${faults.size} kinds`,
+    ...[...faults]
+      .sort(([a], [b]) => a.localeCompare(b))
+      .map(([kind, times]) => `  ${String(times).padStart(8)}  ${kind}`),
+    `verbs of the operator ${sum(({ ledger }) => [...ledger.verbs.values()].reduce((a, b) => a + b, 0))}, ` +
+      `forced against the decision ${sum(({ ledger }) => ledger.forcedAgainst.size)}`,
+    `heuristic outcomes ${sum(({ ledger }) => ledger.heuristics.length)}, all of them expected unless below`,
+    `violations: ${sum(({ violations }) => violations.length)}`,
+  ].join('\n');
+}

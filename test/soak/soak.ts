@@ -68,13 +68,13 @@ export async function soak(options: SoakOptions): Promise<void> {
 }
 
 /** I26: in the time of the soak, this much at least. */
-function leastOf({ minutes }: SoakOptions, faults: readonly Fault[]): Least {
+function leastOf({ minutes, profile }: SoakOptions, faults: readonly Fault[]): Least {
   const long = minutes >= 2;
   return {
     ok: Math.floor(minutes * 100),
     fail: Math.floor(minutes * 10),
     info: 0,
-    faults: long ? faults.map(({ name }) => name) : [],
+    faults: long ? [...faults.map(({ name }) => name), ...(profile.effects ?? [])] : [],
     types: minutes >= 0.5 ? TRANSACTION_TYPES : [],
     verbs: long ? ['list', 'check', 'show', 'explain', 'resolve', 'force rollback'] : [],
   };
