@@ -252,6 +252,16 @@ describe('the checkers of the soak', () => {
       story.events.push({ ...hazard, row: { kind: 'rollback' } });
     });
     expect(guessed).toEqual(['I16 heuristic (log)']);
+    const proven = await planted((story) => {
+      lostOnBilling(story, 'votes');
+      story.events.push({ ...hazard, row: { kind: 'rollback', participant: 'billing' } });
+    });
+    expect(proven).toEqual([]);
+    const wrong = await planted((story) => {
+      lostOnBilling(story, 'votes');
+      story.events.push(hazard, { ...hazard, row: { kind: 'rollback', participant: 'orders' } });
+    });
+    expect(wrong).toEqual(['I16 heuristic (log)']);
   });
 
   /** An operator rolled the branch of "d" on billing back, against the decision. */

@@ -106,11 +106,13 @@ export class Ledger {
 
   /**
    * Of a branch that is absent after a failover nobody can tell whether it was lost or, on the new timeline,
-   * finished by another: a hazard is the right word for it even where nothing was lost.
+   * finished by another: a hazard is the right word for it even where nothing was lost. Who says that it is rolled
+   * back must be right.
    */
-  excusesHeuristic({ id, heuristic }: HeuristicSeen): boolean {
+  excusesHeuristic({ id, heuristic, participant }: HeuristicSeen): boolean {
     const seen = this.seen.get(id);
     if (this.forcedAgainst.has(id)) return true;
+    if (heuristic === 'rollback') return this.#lostBy(participant ?? '', id);
     return (
       heuristic === 'hazard' && [...this.lost.keys()].some((name) => seen?.writers.includes(name))
     );
