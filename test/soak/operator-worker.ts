@@ -93,7 +93,8 @@ async function actOn(one: Shown): Promise<void> {
     await run('forget', id, ...WHY);
     return;
   }
-  if (random.chance(0.2)) await run(random.chance(0.5) ? 'show' : 'explain', id);
+  looked += 1;
+  if (looked <= 2 || random.chance(0.2)) await run(looked % 2 === 0 ? 'show' : 'explain', id);
   if (verdict === 'undecided-dead' || verdict === 'undecided-live') {
     await decide(one, verdict === 'undecided-live');
   } else if (verdict === 'commit' && plan.forcesAgainst && random.chance(0.5)) {
@@ -137,6 +138,9 @@ const LOOKS: readonly (readonly [readonly string[], number])[] = [
   [['doctor'], 1],
 ];
 
+/** A short soak shall have met every one (I26); "check" first. */
+const due = [...random.shuffle(LOOKS.slice(1)), ...LOOKS.slice(0, 1)].map(([look]) => look);
+let looked = 0;
 say({ kind: 'ready', pid: process.pid });
 while (!end.asked()) {
   const survey = await read<Survey>('list');
@@ -144,7 +148,8 @@ while (!end.asked()) {
   const [oldest, ...others] = survey?.transactions ?? [];
   if (oldest !== undefined) await actOn(oldest);
   if (others.length > 0 && !end.asked()) await actOn(random.pick(others));
-  if (random.chance(0.4)) await run(...random.weighted(LOOKS));
+  const look = due.pop() ?? random.weighted(LOOKS);
+  if (due.length > 0 || random.chance(0.4)) await run(...look);
   await answerSome();
   await Promise.race([sleep(plan.intervalMs), end.done]);
 }

@@ -17,6 +17,11 @@ const HEARTBEAT_LIMIT_MS = 3_000;
 /** A coordinator lets its questions be answered, and closes: no more than this. */
 const END_MS = 60_000;
 
+/** Whatever the faults are. */
+const VERBS = ['list', 'check', 'explain', 'resolve'];
+/** Where the operator is left alone at times. */
+const FORCES = ['force rollback'];
+
 export interface SoakOptions {
   readonly profile: Profile;
   readonly seed: number;
@@ -76,7 +81,7 @@ function leastOf({ minutes, profile }: SoakOptions, faults: readonly Fault[]): L
     info: 0,
     faults: long ? [...faults.map(({ name }) => name), ...(profile.effects ?? [])] : [],
     types: minutes >= 0.5 ? TRANSACTION_TYPES : [],
-    verbs: long ? ['list', 'check', 'show', 'explain', 'resolve', 'force rollback'] : [],
+    verbs: [...(long ? VERBS : []), ...(long && profile.forcesAgainst ? FORCES : [])],
   };
 }
 
