@@ -142,5 +142,10 @@ export interface Participant {
   fateHere(xid: string): Promise<{ readonly server: ServerIdentity; readonly fate: FateHere }>;
   /** Rejects when the server does not answer. */
   listInDoubt(): Promise<InDoubtListing>;
+  /**
+   * As `listInDoubt`; when it resolves, each branch in it is durable: on the synchronous standby too, where there is
+   * one. Rejects when that is not confirmed.
+   */
+  listDurable(): Promise<InDoubtListing>;
   close(): Promise<void>;
 }

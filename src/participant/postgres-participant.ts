@@ -33,6 +33,7 @@ import {
   isSameDatabase,
   isSameHistory,
   isSameRunning,
+  LIST_BARRIER_SQL,
   SERVER_FACTS_SQL,
   STATUS_BARRIER_SQL,
   type ServerFacts,
@@ -182,7 +183,7 @@ export class PostgresParticipant implements Participant, BranchHost {
       return { server, fate: status === 'no-information' ? 'too-old' : status };
     } catch (error) {
       if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
-      const { inRecovery, server } = await this.#factsBesidePool();
+      const { inRecovery, server } = await this.#whoNeverIssued(xid);
       if (inRecovery) throw standby;
       return { server, fate: 'never-issued' };
     }
@@ -190,7 +191,22 @@ export class PostgresParticipant implements Participant, BranchHost {
 
   async listInDoubt(): Promise<InDoubtListing> {
     const { rows } = await this.#connections.run<{ listing: ListingRow }>({ text: LIST_SQL });
-    const row = rows[0]?.listing;
+    return this.#listed(rows);
+  }
+
+  async listDurable(): Promise<InDoubtListing> {
+    const [listed, proof] = await this.#connections.runAdjacent<{ listing: ListingRow }>([
+      { text: LIST_SQL },
+      { text: LIST_BARRIER_SQL },
+    ]);
+    if (listed?.status !== 'fulfilled') throw toError(listed?.reason);
+    const listing = await this.#listed(listed.value.rows);
+    if (listing.kind === 'listed') assertReplicated(proof);
+    return listing;
+  }
+
+  async #listed([one]: readonly { listing: ListingRow }[]): Promise<InDoubtListing> {
+    const row = one?.listing;
     if (row === undefined) throw new Error('unreachable: the query always answers one row');
     const facts = factsOfRow(row.facts);
     // Invariant 9: an empty list from the wrong server is no information.
@@ -380,14 +396,34 @@ export class PostgresParticipant implements Participant, BranchHost {
       return { server, status, checkpoint: rows[0]?.checkpoint };
     } catch (error) {
       if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
-      const facts = await this.#factsBesidePool();
+      const facts = await this.#whoNeverIssued(xid);
       const server = facts.inRecovery ? undefined : facts.server;
+      if (!this.#isRegistered(server)) this.#connections.renew();
       return { server, status: 'no-information', checkpoint: undefined };
     }
   }
+
+  /**
+   * An error has no row that tells which server it is from, and by the next connection the name may lead home
+   * again: so the id is asked for once more, on the session that says who it is.
+   */
+  async #whoNeverIssued(xid: string): Promise<ServerFacts> {
+    const [who, again] = await this.#connections.runAdjacent<ServerFactsRow>([
+      { text: SERVER_FACTS_SQL },
+      { text: XACT_STATUS_SQL, values: [xid] },
+    ]);
+    if (who?.status !== 'fulfilled') throw toError(who?.reason);
+    if (again?.status !== 'rejected') {
+      throw new Error(
+        `participant "${this.name}" answers differently when asked for xid ${xid} again`,
+      );
+    }
+    if (sqlstateOf(again.reason) !== NEVER_ISSUED) throw toError(again.reason);
+    return this.#onlyRow(who.value.rows);
+  }
 }
 
-/** 22023: this server never issued that xid, so it is not the one that did, or lost it. */
+/** 22023: the server that answers never issued that xid, so it is not the one that did, or lost it. */
 const NEVER_ISSUED = '22023';
 
 interface XactRow extends ServerFactsRow {
@@ -409,7 +445,7 @@ const XACT_STATUS_SQL = `
 function assertReplicated(proof: PromiseSettledResult<CommandReply<unknown>> | undefined): void {
   if (proof?.status !== 'fulfilled') throw toError(proof?.reason);
   if (isUnconfirmed(proof.value.notices)) {
-    throw new Error('the synchronous standby has not confirmed the commit');
+    throw new Error('the synchronous standby has not confirmed it');
   }
 }
 

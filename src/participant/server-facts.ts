@@ -124,3 +124,9 @@ export function assertUsable(participant: string, facts: ServerFacts): void {
 export const STATUS_BARRIER_SQL = `
   select pg_logical_emit_message(true, 'pgxa', 'barrier')
    where pg_xact_status($1::xid8) = 'committed'`;
+
+/**
+ * A branch is listed as soon as its own server has flushed it: its PREPARE may still wait for the standby. Behind the
+ * listing on the same session, as above.
+ */
+export const LIST_BARRIER_SQL = `select pg_logical_emit_message(true, 'pgxa', 'barrier')`;

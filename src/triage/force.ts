@@ -13,8 +13,9 @@ import type { RecordedBranch } from '../decision-log/decision-log.ts';
 import type { AuditEntry } from '../decision-log/operator-log.ts';
 import { toError } from '../errors.ts';
 import { parseGid } from '../participant/gid.ts';
-import type { Participant } from '../participant/participant.ts';
-import type { Decision, FinishResult, HeuristicKind } from '../states.ts';
+import type { InDoubtListing, Participant } from '../participant/participant.ts';
+import { isSameHistory } from '../participant/server-facts.ts';
+import type { Decision, FinishResult, HeuristicKind, ServerIdentity } from '../states.ts';
 import type { Assessment } from './assess.ts';
 import type { BranchView, TransactionView } from './model.ts';
 import { resolve, type ResolveOptions, type Resolution } from './resolve.ts';
@@ -163,24 +164,37 @@ async function decideCommit(
 /**
  * The branches as evidence, or why they are none. pg_prepared_xacts reads the name first and the xid later,
  * from a slot that may be another's by then; a gid is used once, so one that is listed again after its xid was
- * read was there all the time, and the xid is its own.
+ * read was there all the time, and the xid is its own. A commit needs votes: the second listing has to be durable, as
+ * the answer to a PREPARE is.
  */
 async function proveBranches(
   { participants }: ResolveOptions,
   transaction: TransactionView,
 ): Promise<readonly RecordedBranch[] | string> {
   const proven: RecordedBranch[] = [];
-  for (const { participant, gid, xid, branch, server } of prepared(transaction)) {
-    const listing = await participants.get(participant)?.listInDoubt();
-    const again =
-      listing?.kind === 'listed' ? listing.branches.find((one) => one.gid === gid) : undefined;
-    if (again === undefined || again.xid !== xid || server === undefined) {
-      return `the branch on ${participant} is not prepared there any more`;
+  for (const { participant, gid, xid, branch, server: seen } of prepared(transaction)) {
+    let listing: InDoubtListing | undefined;
+    try {
+      listing = await participants.get(participant)?.listDurable();
+    } catch (thrown) {
+      return `the branch on ${participant} cannot be proven: ${toError(thrown).message}`;
     }
-    const { systemIdentifier, timeline } = server;
+    if (listing?.kind !== 'listed' || !isWhereSeen(listing.server, seen)) {
+      return `the branch on ${participant} cannot be proven: another server answers than the one that was seen`;
+    }
+    const again = listing.branches.find((one) => one.gid === gid);
+    if (again?.xid !== xid) return `the branch on ${participant} is not prepared there any more`;
+    const { systemIdentifier, timeline } = listing.server;
     proven.push({ participant, branch, xid, systemIdentifier, timeline });
   }
   return proven;
+}
+
+/** Evidence is of one history; an operator who was shown another one looks again. */
+function isWhereSeen(server: ServerIdentity, seen: BranchView['server']): boolean {
+  if (seen === undefined) return false;
+  const { systemIdentifier, timeline, databaseOid = server.databaseOid } = seen;
+  return isSameHistory(server, { systemIdentifier, timeline, databaseOid });
 }
 
 /** The register has spoken: from here on it is what recovery does with any decision. */

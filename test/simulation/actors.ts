@@ -35,10 +35,10 @@ export interface Stage {
 }
 
 const RETRY_MS = 400;
-const CONNECT_TIMEOUT_MS = 2_000;
+export const CONNECT_TIMEOUT_MS = 2_000;
 
 /** Clock and timers are replaced around the process; randomness is its own. */
-function runtimeOf(process: SimulatedProcess): Runtime {
+export function runtimeOf(process: SimulatedProcess): Runtime {
   return {
     ...systemRuntime,
     now: () => process.scheduler.now,
@@ -256,7 +256,7 @@ function answerOf(error: Error, transaction: Transaction | undefined): Answer {
   return 'rolled-back';
 }
 
-interface Opened {
+export interface Opened {
   readonly config: Config;
   readonly log: DecisionLog;
   readonly participants: ReadonlyMap<string, Participant>;
@@ -273,7 +273,7 @@ function recoveryConfig(stage: Stage): Config {
   return config;
 }
 
-async function open(process: SimulatedProcess, stage: Stage): Promise<Opened> {
+export async function open(process: SimulatedProcess, stage: Stage): Promise<Opened> {
   const config = { ...recoveryConfig(stage), coordinator: process.name };
   const log = await openDecisionLog({
     settings: config.decisionLog,
@@ -289,7 +289,7 @@ async function open(process: SimulatedProcess, stage: Stage): Promise<Opened> {
   }
 }
 
-async function close({ log, participants }: Opened): Promise<void> {
+export async function close({ log, participants }: Opened): Promise<void> {
   await Promise.allSettled([...participants.values()].map((one) => one.close()));
   await log.close();
 }

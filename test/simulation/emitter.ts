@@ -8,16 +8,17 @@ interface Entry {
 }
 
 export class Emitter {
-  /** Replaced by every change, so that whoever is emitting goes on with what there was. */
-  #entries: readonly Entry[] = [];
+  /** Replaced by every change while somebody is emitting, who goes on with what there was. */
+  #entries: Entry[] = [];
+  #emitting = 0;
 
   on(event: string, listener: Listener): this {
-    this.#entries = [...this.#entries, { event, listener, isOnce: false }];
+    this.#add({ event, listener, isOnce: false });
     return this;
   }
 
   once(event: string, listener: Listener): this {
-    this.#entries = [...this.#entries, { event, listener, isOnce: true }];
+    this.#add({ event, listener, isOnce: true });
     return this;
   }
 
@@ -25,20 +26,36 @@ export class Emitter {
     const at = this.#entries.findLastIndex(
       (one) => one.event === event && one.listener === listener,
     );
-    if (at !== -1) this.#entries = this.#entries.toSpliced(at, 1);
+    if (at !== -1) this.#removeAt(at);
     return this;
   }
 
   emit(event: string, payload?: unknown): boolean {
     let heard = false;
-    for (const entry of this.#entries) {
-      if (entry.event !== event) continue;
-      heard = true;
-      if (entry.isOnce) this.#entries = this.#entries.filter((one) => one !== entry);
-      (entry.listener as (payload: unknown) => void)(payload);
+    this.#emitting += 1;
+    try {
+      for (const entry of this.#entries) {
+        if (entry.event !== event) continue;
+        heard = true;
+        if (entry.isOnce) this.#removeAt(this.#entries.indexOf(entry));
+        (entry.listener as (payload: unknown) => void)(payload);
+      }
+    } finally {
+      this.#emitting -= 1;
     }
     // What nobody hears ends a program.
     if (!heard && event === 'error') throw payload;
     return heard;
+  }
+
+  #add(entry: Entry): void {
+    if (this.#emitting === 0) this.#entries.push(entry);
+    else this.#entries = [...this.#entries, entry];
+  }
+
+  #removeAt(at: number): void {
+    if (at === -1) return;
+    if (this.#emitting === 0) this.#entries.splice(at, 1);
+    else this.#entries = this.#entries.toSpliced(at, 1);
   }
 }

@@ -247,6 +247,18 @@ export const GUARDS: readonly Guard[] = [
     ],
   },
   {
+    name: 'barrier behind the branches that an operator commits',
+    invariant: 3,
+    patches: [
+      without(
+        PARTICIPANT,
+        `if (listing.kind === 'listed') assertReplicated(proof);`,
+        `void proof;`,
+      ),
+    ],
+    rare: 'an operator, a standby that is away, and a failover have to meet',
+  },
+  {
     name: 'barrier behind a status that was read',
     invariant: 6,
     patches: [without(PARTICIPANT, `if (status === 'committed') assertReplicated(proof);`, ``)],

@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import pg from 'pg';
 
+import { LightAbortController } from './light-abort.ts';
 import { LightClient } from './light-client.ts';
 import { LightQuery } from './light-query.ts';
 import { runningProcess, type SimulatedTimer } from './process.ts';
@@ -46,6 +47,7 @@ export function installHost(client: ClientKind): () => void {
   // pg reads a dozen variables for every client, and each is a call into the system.
   replace(process, 'env', {});
   replacePg(replace, client);
+  if (client === 'light') replace(globalThis, 'AbortController', LightAbortController);
   return () => {
     for (const undo of restore.reverse()) undo();
   };
@@ -82,7 +84,9 @@ function replaceBuiltins(): void {
   Reflect.set(crypto, 'randomBytes', (size: number) => {
     const random = runningProcess()?.random;
     if (random === undefined) return realBytes(size);
-    return Buffer.from(Array.from({ length: size }, () => random.int(256)));
+    const bytes = Buffer.alloc(size);
+    for (let index = 0; index < size; index += 1) bytes[index] = random.int(256);
+    return bytes;
   });
   // The migrations that pgxa looks for when it opens the log do not change meanwhile.
   const readdir = fs.readdirSync as (...args: unknown[]) => unknown;

@@ -46,11 +46,10 @@ export class LightQuery {
   }
 
   handleCommandComplete(answer: Answer): void {
-    const [, command = null, second, third] = TAG.exec(answer.tag) ?? [];
-    const count = third ?? second;
+    const { command, rowCount } = tagOf(answer.tag);
     this.#result = {
       command,
-      rowCount: count === undefined ? null : Number(count),
+      rowCount,
       oid: null,
       rows: rowsOf(answer),
       fields: answer.fields ?? [],
@@ -67,6 +66,21 @@ export class LightQuery {
 }
 
 const TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
+
+type Tag = Pick<LightResult, 'command' | 'rowCount'>;
+
+/** A few dozen. */
+const tags = new Map<string, Tag>();
+
+function tagOf(text: string): Tag {
+  const known = tags.get(text);
+  if (known !== undefined) return known;
+  const [, command = null, second, third] = TAG.exec(text) ?? [];
+  const count = third ?? second;
+  const tag = { command, rowCount: count === undefined ? null : Number(count) };
+  tags.set(text, tag);
+  return tag;
+}
 
 function rowsOf({ fields, rows }: Answer): Record<string, unknown>[] {
   if (fields === undefined || rows === undefined) return [];

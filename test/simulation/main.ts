@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 import { bundle } from './bundle.ts';
-import { ask, runCrew, startWorker, type Total } from './crew.ts';
+import { ask, runCrew, startWorker, WORKER_LOST, WorkerLostError, type Total } from './crew.ts';
 import { drawPlan, without, type Omission, type Plan } from './plan.ts';
 import { shrink } from './shrink.ts';
 import type { Finding, Work } from './worker.ts';
@@ -49,7 +49,6 @@ async function main(): Promise<number> {
   }
   if (options.trace) return replay(script, { from, omission });
   const startedAt = performance.now();
-  let saidAt = startedAt;
   const total = await runCrew({
     script,
     workers: Number(options.workers),
@@ -57,9 +56,10 @@ async function main(): Promise<number> {
     count,
     stopAtFirst: options['stop-at-first'],
     onProgress: (soFar) => {
-      if (performance.now() - saidAt < 30_000) return;
-      saidAt = performance.now();
-      console.log(rate(soFar, saidAt - startedAt));
+      console.log(rate(soFar, performance.now() - startedAt));
+    },
+    onFinding: ({ seed, kind, message }) => {
+      console.log(`found: seed ${seed}, ${kind}: ${message}`);
     },
   });
   console.log(rate(total, performance.now() - startedAt));
@@ -73,40 +73,53 @@ async function main(): Promise<number> {
   return total.findings.length === 0 ? 0 : 1;
 }
 
-function rate({ schedules, events, cpuMs, settledMaxMs, findings }: Total, ms: number): string {
+function rate(
+  { schedules, events, cpuMs, settledMaxMs, rssMaxMb, findings }: Total,
+  ms: number,
+): string {
   const perSecond = (schedules / ms) * 1_000;
   return (
     `${schedules} schedules, ${events} events in ${(ms / 1_000).toFixed(0)} s: ` +
     `${perSecond.toFixed(0)} schedules/s, ${(cpuMs / schedules).toFixed(2)} ms of processor each; ` +
     `longest until nothing was in doubt after healing ${(settledMaxMs / 1_000).toFixed(1)} s; ` +
-    `${findings.length} violations`
+    `workers of up to ${rssMaxMb.toFixed(0)} MB; ${findings.length} violations`
   );
 }
 
-/** The first of each kind, as small as it gets. */
+/** All seeds, by kind; then the first of each kind, as small as it gets. */
 async function explain(script: string, findings: readonly Finding[]): Promise<void> {
-  const kinds = new Map<string, Finding[]>();
-  for (const finding of findings)
-    kinds.set(finding.kind, [...(kinds.get(finding.kind) ?? []), finding]);
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  for (const [kind, all] of kinds) {
-    const [first] = all;
-    if (first === undefined) continue;
-    const worker = startWorker(script);
-    const { seed } = first;
-    const omission = await shrink(seed, async (smaller) => {
-      const done = await ask(worker, {
-        from: seed,
-        count: 1,
-        stopAtFirst: true,
-        omission: smaller,
-      });
-      return done.findings[0]?.kind === kind;
+  const firsts = new Map<string, Finding>();
+  for (const one of findings) if (!firsts.has(one.kind)) firsts.set(one.kind, one);
+  for (const kind of firsts.keys()) {
+    const seeds = findings.flatMap((one) => (one.kind === kind ? [one.seed] : []));
+    console.log(`\n${kind} (seeds ${seeds.join(' ')}), commit ${commit}`);
+  }
+  for (const finding of firsts.values()) {
+    const { seed, kind, message } = finding;
+    console.log(`\n${kind}, seed ${seed}\n  ${message}`);
+    console.log(describe(seed, await smallest(script, finding)));
+  }
+}
+
+/** As small as it gets, or as far as a worker comes with it. */
+async function smallest(script: string, { seed, kind }: Finding): Promise<Omission> {
+  let found: Omission = { transactions: [], faults: [] };
+  if (kind === WORKER_LOST) return found;
+  const worker = startWorker(script);
+  try {
+    return await shrink(seed, async (omission) => {
+      const done = await ask(worker, { from: seed, count: 1, stopAtFirst: true, omission });
+      const isSame = done.findings[0]?.kind === kind;
+      if (isSame) found = omission;
+      return isSame;
     });
-    worker.kill();
-    console.log(`\n${kind} (seeds ${all.map((one) => one.seed).join(' ')}), commit ${commit}`);
-    console.log(`  ${first.message}`);
-    console.log(describe(seed, omission));
+  } catch (error) {
+    if (!(error instanceof WorkerLostError)) throw error;
+    console.error(error.message);
+    return found;
+  } finally {
+    worker.kill('SIGKILL');
   }
 }
 

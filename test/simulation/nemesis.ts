@@ -1,10 +1,10 @@
 /** Makes the planned faults happen: at their time, or when the moment comes that they wait for. */
 import { parseGid } from '../../src/participant/gid.ts';
-import { operate, type CoordinatorActor, type Stage } from './actors.ts';
+import type { CoordinatorActor, Stage } from './actors.ts';
 import type { SimulatedLink, SimulatedNetwork } from './network.ts';
+import { forceCommit, resolveByOperator } from './operator.ts';
 import type { Fault, PlannedFault } from './plan.ts';
 import type { Session } from './postgres/session.ts';
-import { timelineText } from './postgres/participant-statements.ts';
 import type { SimulatedServer } from './postgres/server.ts';
 import type { SimulatedProcess } from './process.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -305,54 +305,22 @@ export class Nemesis {
   }
 
   #callOperator(what: 'resolve' | 'force-commit'): void {
-    const { stage, log } = this.#world;
+    const { stage } = this.#world;
     if (what === 'resolve') {
-      operate(this.#world.newProcess('operator'), stage);
+      resolveByOperator(this.#world.newProcess('operator'), stage);
       return;
     }
-    // All of its branches are prepared and its coordinator was retired: that may be decided by hand, in the register.
     const { oracle } = stage;
-    for (const { gid } of oracle.inDoubt()) {
-      const parsed = parseGid(gid);
-      const told = oracle.told.find(({ id }) => id === parsed?.transactionId);
-      if (parsed === undefined || told === undefined || !log.up) continue;
-      const all = told.writes.every((name) =>
+    const told = oracle.told.find(({ id, writes }) =>
+      writes.every((name) =>
         oracle
           .inDoubt()
-          .some((one) => one.participant === name && parseGid(one.gid)?.transactionId === told.id),
-      );
-      if (!all || log.data.coordinators.get(parsed.epoch)?.retired !== true) continue;
-      oracle.forced.add(told.id);
-      const nobody = { process: 'operator', answer: () => undefined, shut: () => undefined };
-      const session = log.connect(nobody, false);
-      session.receive({
-        statements: [
-          {
-            text: FORCE_COMMIT,
-            values: [told.id, parsed.epoch, this.#evidenceOf(told.id)],
-            name: undefined,
-          },
-        ],
-        simple: false,
-      });
-      session.clientGone();
-      return;
-    }
-  }
-
-  /** Without it, a branch that another finisher was faster with would be recorded as a hazard. */
-  #evidenceOf(transactionId: string): string {
-    const branches = this.#world.servers.flatMap((server) =>
-      [...server.prepared()].flatMap(({ gid, xact }) => {
-        const parsed = parseGid(gid);
-        if (parsed?.transactionId !== transactionId) return [];
-        const { branch } = parsed;
-        const { name: participant, systemIdentifier: system } = server;
-        const timeline = timelineText(server.timeline);
-        return [{ participant, branch, xid: String(xact.xid), system, timeline }];
-      }),
+          .some((one) => one.participant === name && parseGid(one.gid)?.transactionId === id),
+      ),
     );
-    return JSON.stringify(branches);
+    if (told === undefined) return;
+    oracle.forced.add(told.id);
+    forceCommit(this.#world.newProcess('operator'), stage, told);
   }
 
   /** Against the register, and against all advice. */
@@ -367,11 +335,6 @@ export class Nemesis {
     session.clientGone();
   }
 }
-
-/** What an operator's tool writes to decide commit. */
-export const FORCE_COMMIT = `
-  insert into pgxa.decision (transaction_id, epoch, outcome, decided_by, branches)
-  values ($1, $2, 'commit', 'operator', $3) on conflict (transaction_id) do nothing`;
 
 function defined(struck: Struck): Partial<Struck> {
   return Object.fromEntries(Object.entries(struck).filter(([, value]) => value !== undefined));

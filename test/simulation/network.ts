@@ -77,6 +77,13 @@ export class SimulatedNetwork implements Network {
     return this.#clogged.size === 0 ? 0 : (this.#clogged.get(`${process} ${server}`) ?? 0);
   }
 
+  /** Connections of a process that are lost, and of which it has not heard: whoever uses one first waits in vain. */
+  lostUnheard(process: string): number {
+    let lost = 0;
+    for (const link of this.links) if (link.process === process && link.isLost) lost += 1;
+    return lost;
+  }
+
   /** All is well from here on; connections that are lost stay lost. */
   heal(): void {
     this.#clogged.clear();
@@ -109,6 +116,11 @@ export class SimulatedLink implements Link, SessionLink {
     this.process = process.name;
     this.#client = client;
     this.server = server;
+  }
+
+  /** Nothing that is sent is answered any more. */
+  get isLost(): boolean {
+    return this.#mute || this.session?.gone === true;
   }
 
   open(onStandby: boolean): void {

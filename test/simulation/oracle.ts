@@ -189,6 +189,19 @@ export class Oracle {
     );
   }
 
+  /** Asked every few milliseconds, and most often there is nothing. */
+  isAnyInDoubt(): boolean {
+    for (const server of this.participants.values()) {
+      const { prepared } = server.data;
+      const canaries = this.#canaries.get(server);
+      if (prepared.size > (canaries?.size ?? 0)) return this.inDoubt().length > 0;
+      for (const gid of prepared.keys()) {
+        if (canaries?.has(gid) !== true) return this.inDoubt().length > 0;
+      }
+    }
+    return false;
+  }
+
   /** Gids of this installation that are in doubt somewhere. */
   inDoubt(): { readonly participant: string; readonly gid: string }[] {
     const found: { participant: string; gid: string }[] = [];

@@ -29,12 +29,31 @@ function enter(process: SimulatedProcess, run: () => void): void {
 }
 
 /** A timer that looks like one of Node's. */
-export interface SimulatedTimer {
-  unref(): SimulatedTimer;
-  ref(): SimulatedTimer;
-  hasRef(): boolean;
-  refresh(): SimulatedTimer;
+export class SimulatedTimer {
   readonly scheduled: Scheduled;
+
+  constructor(process: SimulatedProcess, delayMs: number, callback: () => void) {
+    this.scheduled = process.scheduler.after(delayMs, () => {
+      process.timers.delete(this);
+      process.deliver(callback);
+    });
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  hasRef(): boolean {
+    return true;
+  }
+
+  refresh(): this {
+    return this;
+  }
 }
 
 /**
@@ -108,18 +127,8 @@ export class SimulatedProcess {
   }
 
   setTimer(ms: number, callback: () => void): SimulatedTimer {
-    const run = (): void => {
-      this.timers.delete(timer);
-      this.deliver(callback);
-    };
     const delay = Number.isFinite(ms) ? Math.max(ms, 1) : 1;
-    const timer: SimulatedTimer = {
-      unref: () => timer,
-      ref: () => timer,
-      hasRef: () => true,
-      refresh: () => timer,
-      scheduled: this.scheduler.after(delay, run),
-    };
+    const timer = new SimulatedTimer(this, delay, callback);
     if (this.#alive) this.timers.add(timer);
     else timer.scheduled.run = undefined;
     return timer;

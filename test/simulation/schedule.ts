@@ -46,6 +46,11 @@ const POLL_MS = 50;
  * held up by the reply that is waited for longest; meanwhile every attempt ends soon, and in good order.
  */
 const PROBE_MS = 12_000;
+/**
+ * How long one attempt may take; as long, an idle client stays in pg's pool. So of several connections that are lost
+ * unheard two attempts in a row can meet one, and a third begins when the others have left the pool.
+ */
+const PROBE_TIMEOUT_MS = 10_000;
 const PROBE_PATIENCE_MS = 60_000;
 const CLOSE_PATIENCE_MS = 20_000;
 
@@ -204,8 +209,8 @@ class Schedule {
 
   #atRest(): boolean {
     return (
-      this.#unanswered().length === 0 &&
-      this.#oracle.inDoubt().length === 0 &&
+      !this.#oracle.told.some((told) => this.#isUnanswered(told)) &&
+      !this.#oracle.isAnyInDoubt() &&
       this.#world.coordinators.every(({ queued }) => queued === 0)
     );
   }
@@ -226,10 +231,11 @@ class Schedule {
   }
 
   #unanswered(): Oracle['told'] {
-    return this.#oracle.told.filter(
-      ({ answer, process }) =>
-        answer === undefined && this.#world.processes.get(process)?.alive === true,
-    );
+    return this.#oracle.told.filter((told) => this.#isUnanswered(told));
+  }
+
+  #isUnanswered({ answer, process }: Told): boolean {
+    return answer === undefined && this.#world.processes.get(process)?.alive === true;
   }
 
   /** Not trivial, and nothing leaked: every manager that lives can still commit, on every participant. */
@@ -240,6 +246,7 @@ class Schedule {
     );
     const from = this.#oracle.told.length;
     for (const [at, actor] of probes.entries()) {
+      const lost = this.#world.network.lostUnheard(actor.process.name);
       actor.probe(
         {
           coordinator: 0,
@@ -247,12 +254,12 @@ class Schedule {
           writes,
           reads: undefined,
           account: 10 + at,
-          timeoutMs: 10_000,
+          timeoutMs: PROBE_TIMEOUT_MS,
           thinkMs: 0,
           idempotencyKey: undefined,
           throws: false,
         },
-        PROBE_MS,
+        lost > 1 ? PROBE_MS + PROBE_TIMEOUT_MS : PROBE_MS,
       );
     }
     this.#until(() => probes.every(({ probing }) => !probing), PROBE_PATIENCE_MS);

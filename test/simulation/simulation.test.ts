@@ -151,6 +151,8 @@ function committed(
 describe('the checks can fail', () => {
   // A schedule in which several transactions commit and no server fails.
   const QUIET = 1_000_002;
+  /** After all is healed, every manager has to commit. */
+  const PROBED = 3_122_180;
 
   it('the schedule is in order as long as nothing is planted', async () => {
     expect((await run(QUIET)).violations).toEqual([]);
@@ -169,6 +171,15 @@ describe('the checks can fail', () => {
       },
     });
     expect(violations.map(({ kind }) => kind)).toContain('still-in-doubt');
+  });
+
+  it('a participant that can prepare nothing any more: no manager can commit', async () => {
+    const { violations } = await run(PROBED, {
+      beforeLiveness: ({ servers }) => {
+        for (const server of servers) server.maxPrepared = 0;
+      },
+    });
+    expect(violations.map(({ kind }) => kind)).toContain('cannot-commit-any-more');
   });
 
   it('a connection that is never closed: a leak', async () => {

@@ -28,13 +28,13 @@ export interface Done {
   readonly seen: readonly (readonly [string, number])[];
   readonly settledMaxMs: number;
   readonly cpuMs: number;
+  /** Memory of the worker at the end. */
+  readonly rssMb: number;
   /** Of the last schedule. */
   readonly traceHash: string;
   readonly trace: readonly string[];
   readonly faults: readonly string[];
 }
-
-const FINDINGS_MAX = 20;
 
 function runAll({ from, count, stopAtFirst, plan, omission, keepTrace, client }: Work): Done {
   const seen = new Map<string, number>();
@@ -57,8 +57,7 @@ function runAll({ from, count, stopAtFirst, plan, omission, keepTrace, client }:
     for (const [what, times] of last.seen) seen.set(what, (seen.get(what) ?? 0) + times);
     const [first] = last.violations;
     if (first === undefined) continue;
-    if (findings.length < FINDINGS_MAX)
-      findings.push({ seed, kind: first.kind, message: first.message });
+    findings.push({ seed, kind: first.kind, message: first.message });
     if (stopAtFirst) break;
   }
   const { user, system } = process.cpuUsage(cpu);
@@ -69,6 +68,7 @@ function runAll({ from, count, stopAtFirst, plan, omission, keepTrace, client }:
     seen: [...seen],
     settledMaxMs,
     cpuMs: (user + system) / 1_000,
+    rssMb: process.memoryUsage.rss() / 1_048_576,
     traceHash: last?.traceHash ?? '',
     trace: last?.trace ?? [],
     faults: last?.faults ?? [],

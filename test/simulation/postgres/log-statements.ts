@@ -1,4 +1,5 @@
 /** What pgxa asks its decision log. */
+import * as operatorSql from '../../../src/decision-log/operator-statements.ts';
 import * as sql from '../../../src/decision-log/statements.ts';
 import { schemaVersion } from '../../../src/decision-log/migrate.ts';
 import type { WireStatement } from '../wire.ts';
@@ -55,6 +56,26 @@ function decide(text: string): (session: Session, wire: WireStatement) => Answer
       IDS,
       decided.map(({ id }) => [id]),
     );
+  };
+}
+
+/** Its condition is a guard too. */
+function operatorCommit(text: string): (session: Session, wire: WireStatement) => Answer {
+  const fenced = text.includes('not exists (select from pgxa.coordinator');
+  return (session, { values: [id, epochValue, label, branches] }) => {
+    const epoch = String(epochValue);
+    session.refuseOnStandby();
+    const mayDecide = session.server.data.coordinators.get(epoch)?.retired === false;
+    if (fenced && mayDecide) return { tag: 'INSERT 0 0' };
+    const isNew = insertDecision(session, {
+      transactionId: String(id),
+      epoch,
+      outcome: 'commit',
+      decidedBy: 'operator',
+      label: label as string | null,
+      branches: String(branches),
+    });
+    return { tag: isNew ? 'INSERT 0 1' : 'INSERT 0 0' };
   };
 }
 
@@ -160,11 +181,12 @@ function updateCoordinator(
   session: Session,
   epoch: string,
   changed: (row: CoordinatorData) => CoordinatorData,
+  mode: 'no-key-update' | 'update' = 'no-key-update',
 ): Answer {
   session.refuseOnStandby();
   const row = session.server.data.coordinators.get(epoch);
   if (row === undefined || row.retired) return { tag: 'UPDATE 0' };
-  session.lock(`coordinator:${epoch}`, 'no-key-update');
+  session.lock(`coordinator:${epoch}`, mode);
   session.assignXid();
   const after = changed(row);
   session.change((data) => {
@@ -307,10 +329,15 @@ export const LOG_STATEMENTS: readonly StatementPattern[] = [
   pattern('epochs', is(sql.EPOCHS_SQL), runs(epochs)),
   pattern('retire', is(sql.RETIRE_SQL), runs(retire)),
   pattern('is-retired', is(sql.IS_RETIRED_SQL), runs(isRetired)),
-  pattern('force-commit', (text) => text.includes(`'commit', 'operator'`), runs((session, { values }) => {
-    const [transactionId = '', epoch = '', branches = '[]'] = values.map(String);
-    const row = { transactionId, epoch, outcome: 'commit', decidedBy: 'operator' } as const;
-    return { tag: insertDecision(session, { ...row, label: null, branches }) ? 'INSERT 0 1' : 'INSERT 0 0' };
+  pattern('force-commit', is(operatorSql.OPERATOR_COMMIT_SQL), operatorCommit),
+  pattern('retire-now', is(operatorSql.RETIRE_NOW_SQL), (text) => (session, { values }) => {
+    const mode = text.includes('for update') ? 'update' : 'no-key-update';
+    return updateCoordinator(session, String(values[0]), (row) => ({ ...row, retired: true }), mode);
+  }),
+  pattern('audit', is(operatorSql.NOTE_SQL), runs((session) => {
+    session.refuseOnStandby();
+    session.assignXid();
+    return { tag: 'INSERT 0 1' };
   })),
   pattern('end-epoch', is(sql.END_EPOCH_SQL), runs((session, { values }) =>
     updateCoordinator(session, String(values[0]), (row) => ({ ...row, retired: true })))),

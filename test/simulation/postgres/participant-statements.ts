@@ -6,7 +6,11 @@ import {
   UNLOCK_SQL,
   VOTE_LOOK_SQL,
 } from '../../../src/participant/branch-statements.ts';
-import { SERVER_FACTS_SQL, STATUS_BARRIER_SQL } from '../../../src/participant/server-facts.ts';
+import {
+  LIST_BARRIER_SQL,
+  SERVER_FACTS_SQL,
+  STATUS_BARRIER_SQL,
+} from '../../../src/participant/server-facts.ts';
 import { SAFE_PATH_SQL } from '../../../src/postgres/safe-path.ts';
 import type { WireStatement } from '../wire.ts';
 import { bool, fieldsOf, rowsAnswer, ServerError, type Answer, type Row } from './replies.ts';
@@ -70,12 +74,14 @@ function facts(session: Session): Row {
 /** As `to_jsonb` of the row: numbers and booleans are no texts. */
 function factsAsJson(session: Session): Record<string, unknown> {
   const values = facts(session);
-  return Object.fromEntries(
-    FACTS.map(({ name, parse }, at) => {
-      const value = values[at] ?? null;
-      return [name, typeof value === 'string' ? parse(value) : value?.json];
-    }),
-  );
+  const row: Record<string, unknown> = {};
+  for (let at = 0; at < FACTS.length; at += 1) {
+    const field = FACTS[at];
+    const value = values[at] ?? null;
+    if (field === undefined) continue;
+    row[field.name] = typeof value === 'string' ? field.parse(value) : value?.json;
+  }
+  return row;
 }
 
 /** `pg_xact_status`: what is not running and left no record was lost, and counts as aborted. */
@@ -295,6 +301,7 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
     () => terminateStale,
   ),
   pattern('barrier', is(STATUS_BARRIER_SQL), () => statusBarrier),
+  pattern('barrier', is(LIST_BARRIER_SQL), () => (session) => barrier(session, true)),
   pattern('insert', is(INSERT_MARKER), () => insertMarker),
   pattern('touch', is(TOUCH_ACCOUNT), () => touchAccount),
   pattern('failing', is(FAILING_SQL), () => fail),
