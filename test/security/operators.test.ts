@@ -141,6 +141,22 @@ describe('operators', () => {
     },
   );
 
+  it('S14 the answer to a forced rollback is lost: it is asked for again, and recorded', async () => {
+    const { id } = await bank.plant({ coordinator: 'retired', decision: 'commit' });
+    const armed = links.orders.arm({ kind: 'finish-rollback', action: 'cut-after' });
+    const { ended } = await startBuilt(['force', 'rollback', id, ...OVERRIDE], {
+      PGXA_CONFIG: config,
+    });
+    expect(await ended).toMatchObject({ code: 0 });
+    expect(armed.fired()).toBe(1);
+    expect(await bank.inDoubt()).toEqual([]);
+    expect(await heuristics()).toEqual([
+      { participant: 'billing', kind: 'rollback' },
+      { participant: 'orders', kind: 'rollback' },
+    ]);
+    expect((await audit()).at(-1)).toBe('force rollback ended');
+  });
+
   it.each([
     ['undecided: the register has one winner', { coordinator: 'silent' }, YES],
     ['of a live coordinator', { coordinator: 'live' }, OVERRIDE],
