@@ -300,6 +300,16 @@ describe('the checkers of the soak', () => {
     expect(elsewhere).toEqual(without);
   });
 
+  it('an operator who was told of a branch that nobody could tell: excused, and that branch alone', async () => {
+    const endsWith = (...pending: string[]): Promise<string[]> =>
+      planted((story) => {
+        forcedOnBilling(story, 'begins', 'ended');
+        Object.assign(story.events.at(-1) ?? {}, { pending });
+      });
+    expect(await endsWith('billing')).toEqual([]);
+    expect(await endsWith('orders')).toContain('I23 forced and not recorded');
+  });
+
   it('an operator who was killed in the middle: the audit tells, and excuses no other transaction', async () => {
     const killed = await planted((story) => {
       forcedOnBilling(story, 'begins');

@@ -61,9 +61,16 @@ export async function readAll(world: World, history: HistoryWriter): Promise<voi
   for (const row of heuristics) {
     history.write('harness', { kind: 'final-heuristic', id: row.transaction_id, row });
   }
-  const forces = await log.server.query<{ id: string; action: string; decided: string | null }>(
+  const forces = await log.server.query<{
+    id: string;
+    action: string;
+    decided: string | null;
+    pending: string[];
+  }>(
     log.database,
-    `select transaction_id::text as id, action, before #>> '{decision,decision}' as decided
+    `select transaction_id::text as id, action, before #>> '{decision,decision}' as decided,
+            array(select b ->> 'participant' from jsonb_array_elements(after -> 'branches') b
+                   where b ->> 'result' = 'pending') as pending
        from pgxa.audit where action like 'force %' order by audit.id`,
   );
   for (const row of forces) history.write('harness', { kind: 'final-force', ...row });

@@ -145,6 +145,8 @@ export type HarnessEvent =
       readonly action: string;
       /** What stood in the register when the operator looked. */
       readonly decided: string | null;
+      /** At its end: participants of whom nobody could tell the operator, who was told to try again. */
+      readonly pending?: readonly string[];
     }
   /** Heuristic outcomes that nobody has acknowledged: what the log holds, and what `pgxa list` shows. */
   | {

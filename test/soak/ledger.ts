@@ -32,6 +32,8 @@ interface ForcedAgainst {
   readonly wanted: 'commit' | 'rollback';
   /** By the audit: what has only begun was killed in between, and any of its branches may have ended so. */
   readonly isEnded: boolean;
+  /** The same is so of these. */
+  readonly pending: ReadonlySet<string>;
 }
 
 interface Finding {
@@ -101,7 +103,7 @@ export class Ledger {
     const isRecorded = this.heuristics.some(
       (one) => one.where === 'log' && one.id === id && one.participant === participant,
     );
-    return isRecorded || !forced.isEnded;
+    return isRecorded || !forced.isEnded || forced.pending.has(participant);
   }
 
   /**
@@ -243,13 +245,16 @@ export class Ledger {
     }
   }
 
-  #addForce({ id, action, decided }: Extract<SoakEvent, { kind: 'final-force' }>): void {
+  #addForce(event: Extract<SoakEvent, { kind: 'final-force' }>): void {
+    const { id, action, decided } = event;
     const [, wanted, stage] = action.split(' ');
     if (wanted !== 'commit' && wanted !== 'rollback') return;
     if (decided === null || decided === (wanted === 'commit' ? 'commit' : 'abort')) return;
     const underWay = (this.#begunForces.get(id) ?? 0) + (stage === 'begins' ? 1 : -1);
     this.#begunForces.set(id, underWay);
-    this.forcedAgainst.set(id, { wanted, isEnded: underWay === 0 });
+    const before = this.forcedAgainst.get(id)?.pending ?? [];
+    const pending = new Set([...before, ...(event.pending ?? [])]);
+    this.forcedAgainst.set(id, { wanted, isEnded: underWay === 0, pending });
   }
 
   #addComplaint(event: SoakEvent): void {
