@@ -55,6 +55,8 @@ type ForceOutcome =
 /** What has been done must be written down: as often, and so far apart, is it tried. */
 const RECORD_ATTEMPTS = 5;
 const RECORD_PAUSE_MS = 500;
+/** An operator waits for it, and a participant that is silent takes its time at each. */
+const FINISH_ATTEMPTS = 3;
 
 /** Rejects when the log does not answer before anything is done; afterwards the result says what is missing in it. */
 export async function force(options: ResolveOptions, request: ForceRequest): Promise<ForceResult> {
@@ -236,12 +238,7 @@ async function forceBranch(
   const told = { participant, gid };
   const place = options.participants.get(participant);
   const { decision, reason } = request;
-  let result: FinishResult;
-  try {
-    result = await finish(place, { gid, decision, xid, server });
-  } catch (thrown) {
-    return { ...told, result: 'pending', detail: toError(thrown).message };
-  }
+  const result = await finishSurely(options, place, { gid, decision, xid, server });
   switch (result.kind) {
     case 'done': {
       const kind = decision === 'commit' ? 'commit' : 'rollback';
@@ -277,6 +274,24 @@ async function record(
     log.recordHeuristic({ ...found, foundBy: options.actor }),
   );
   return error && `the heuristic outcome could not be recorded in the log: ${error.message}`;
+}
+
+/**
+ * A lost answer is asked for again: the branch may have obeyed, and then nobody would find it on any list, nor record what it
+ * was against. By its xid the next attempt tells.
+ */
+async function finishSurely(
+  { runtime }: ResolveOptions,
+  ...request: Parameters<typeof finish>
+): Promise<FinishResult> {
+  for (let attempt = 1; ; attempt += 1) {
+    const result = await finish(...request).catch((thrown: unknown): FinishResult => ({
+      kind: 'pending',
+      error: toError(thrown),
+    }));
+    if (result.kind !== 'pending' || attempt === FINISH_ATTEMPTS) return result;
+    await runtime.sleep(RECORD_PAUSE_MS);
+  }
 }
 
 async function finish(

@@ -1,7 +1,6 @@
 /**
  * One recovery pass in a process of its own, to be killed on its way. Argument: a RecoveryPlan as JSON. Says
- * "ready" before the pass and "done" behind it. To be exchanged for `pgxa daemon`: it is killed from outside, by what
- * it sends.
+ * "ready" before the pass and "done" behind it. It is killed from outside, by what it sends.
  */
 import { createTransactionManager } from '../../src/transaction-manager.ts';
 

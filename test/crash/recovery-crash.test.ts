@@ -1,7 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import type { ChildProcess } from 'node:child_process';
 
-import { ids } from '../support/bank.ts';
-import { createBank, type Bank } from '../support/bank.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { createBank, ids, type Bank } from '../support/bank.ts';
+import { BUILD_TIMEOUT_MS, builtCli, startBuilt } from '../support/built-cli.ts';
+import { temporaryFolder, type Folder } from '../support/cli.ts';
 import { startChild } from '../support/json-child.ts';
 import { WireProxy } from '../support/wire-proxy.ts';
 import { plantLeftovers } from './leftovers.ts';
@@ -15,10 +18,19 @@ const WHOLE = process.env['PGXA_CRASH_MATRIX'] === 'whole';
 /**
  * Three participants, a dead coordinator's leftovers (one transaction decided, one not). A recovery process is killed
  * (SIGKILL) at one message, a second one at another, before it is sent or when the server has answered it;
- * then one pass undisturbed. Expected: both faults fired, the decided one is on all participants, the other
+ * then one pass undisturbed. Every second process is `pgxa recover`, as it is shipped. Expected: both faults fired, the decided one is on all participants, the other
  * on none, nothing is in doubt, nothing is taken for heuristic.
  */
 describe('recovery is killed at every point, twice in a row', () => {
+  let folder: Folder;
+  let configs = 0;
+  let kills = 0;
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+    await builtCli();
+  }, BUILD_TIMEOUT_MS);
+  afterAll(() => folder.remove());
+
   const firsts = RECOVERY_POINTS.map((first, index) => {
     const seconds = secondPoints(first);
     const one = seconds[index % seconds.length];
@@ -72,11 +84,12 @@ describe('recovery is killed at every point, twice in a row', () => {
         ]),
       ),
     };
-    const child = startChild<RecoveryEvent>('crash/recovery-child.ts', plan);
+    kills += 1;
+    const recovery = kills % 2 === 0 ? await startVerb(plan) : startLibrary(plan);
     const kill = (): void => {
       // What it sends from here on, until it is dead, must not arrive.
       proxy.silence('both');
-      child.process.kill('SIGKILL');
+      recovery.process.kill('SIGKILL');
     };
     const armed = proxy.arm({
       kind: point.kind,
@@ -85,12 +98,44 @@ describe('recovery is killed at every point, twice in a row', () => {
       ...(point.when === 'sent' ? { onFired: kill } : { onReplied: kill }),
     });
     try {
-      expect([nameOf(point), await child.ended]).toEqual([nameOf(point), 'SIGKILL']);
-      expect(child.events).toEqual([{ event: 'ready' }]);
+      expect([nameOf(point), await recovery.ended]).toEqual([nameOf(point), 'SIGKILL']);
       expect(armed.fired()).toBe(1);
     } finally {
       armed.disarm();
       proxy.heal();
     }
+  }
+
+  interface Recovery {
+    readonly process: ChildProcess;
+    /** The signal that ended it. */
+    readonly ended: Promise<unknown>;
+  }
+
+  function startLibrary(plan: RecoveryPlan): Recovery {
+    const { process, events, ended } = startChild<RecoveryEvent>('crash/recovery-child.ts', plan);
+    return {
+      process,
+      ended: ended.then((how) => {
+        expect(events).toEqual([{ event: 'ready' }]);
+        return how;
+      }),
+    };
+  }
+
+  async function startVerb({ logUrl, participants }: RecoveryPlan): Promise<Recovery> {
+    configs += 1;
+    const config = {
+      decisionLog: { connectionString: logUrl },
+      participants: Object.fromEntries(
+        Object.entries(participants).map(([name, connectionString]) => [
+          name,
+          { connectionString },
+        ]),
+      ),
+    };
+    const file = await folder.write(`${configs}.yaml`, JSON.stringify(config));
+    const { process, ended } = await startBuilt(['recover'], { PGXA_CONFIG: file });
+    return { process, ended: ended.then(({ code }) => code) };
   }
 });

@@ -12,6 +12,7 @@ import { createBank, type Bank } from '../support/bank.ts';
 import { FaultProxy } from '../support/proxy.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { sharedServer } from '../support/shared-server.ts';
+import { stopFollowing as stopFollowingOf } from '../support/stop-following.ts';
 import { waitFor } from '../support/wait.ts';
 
 /**
@@ -51,14 +52,7 @@ describe('asynchronous failover of a participant', () => {
     });
   }
 
-  async function stopFollowing(): Promise<void> {
-    await standby.query('postgres', `alter system set primary_conninfo = ''`);
-    await standby.query('postgres', 'select pg_reload_conf()');
-    await waitFor('the standby to stop following', async () => {
-      const rows = await standby.query('postgres', 'select 1 from pg_stat_wal_receiver');
-      return rows.length === 0;
-    });
-  }
+  const stopFollowing = (): Promise<void> => stopFollowingOf(standby);
 
   async function failOver(): Promise<void> {
     await primary.kill9();

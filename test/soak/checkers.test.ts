@@ -58,6 +58,8 @@ function soundStory(): Story {
       { kind: 'info', id: 'd', run: 4, why: '' },
       { kind: 'outcome', id: 'd', outcome: 'committed' },
       { kind: 'fault', fault: 'kill', times: 1 },
+      { kind: 'verb', verb: 'list', code: 5, ms: 1 },
+      { kind: 'verb', verb: 'force rollback', code: null, ms: 1 },
       { kind: 'quiet', afterMs: 10 },
       ...['a', 'b', 'd'].map((id) => ({
         kind: 'final-decision',
@@ -120,6 +122,10 @@ const drop = (story: Story, id: string, participant?: string): void => {
   );
   story.markers.splice(0, story.markers.length, ...kept);
 };
+
+const daemon = (more: object): Event => ({
+  kind: 'final-daemon', who: 'daemon-1', isReady: true, inDoubt: 0, heuristics: { counted: 0, told: 0 }, ...more,
+}); // prettier-ignore
 
 describe('the checkers of the soak', () => {
   it('a sound history: no violation', async () => {
@@ -246,6 +252,98 @@ describe('the checkers of the soak', () => {
       story.events.push({ ...hazard, row: { kind: 'rollback' } });
     });
     expect(guessed).toEqual(['I16 heuristic (log)']);
+    const proven = await planted((story) => {
+      lostOnBilling(story, 'votes');
+      story.events.push({ ...hazard, row: { kind: 'rollback', participant: 'billing' } });
+    });
+    expect(proven).toEqual([]);
+    const wrong = await planted((story) => {
+      lostOnBilling(story, 'votes');
+      story.events.push(hazard, { ...hazard, row: { kind: 'rollback', participant: 'orders' } });
+    });
+    expect(wrong).toEqual(['I16 heuristic (log)']);
+  });
+
+  /** An operator rolled the branch of "d" on billing back, against the decision. */
+  const forcedOnBilling = (story: Story, ...stages: readonly string[]): void => {
+    drop(story, 'd', 'billing');
+    for (const stage of stages) {
+      const action = `force rollback ${stage}`;
+      story.events.push({ kind: 'final-force', id: 'd', action, decided: 'commit' });
+    }
+  };
+  const byHand = {
+    kind: 'final-heuristic',
+    id: 'd',
+    row: { kind: 'rollback', participant: 'billing' },
+  };
+
+  it('an operator forced a rollback: excused if that branch is on record, and not without', async () => {
+    const withRecord = await planted((story) => {
+      forcedOnBilling(story, 'begins', 'ended');
+      story.events.push(byHand);
+    });
+    expect(withRecord).toEqual([]);
+    const without = await planted((story) => {
+      forcedOnBilling(story, 'begins', 'ended');
+    });
+    expect(without).toEqual([
+      'I1 torn',
+      'I2 decided commit',
+      'I23 forced and not recorded',
+      'I6 outcomeOf',
+    ]);
+    const elsewhere = await planted((story) => {
+      forcedOnBilling(story, 'begins', 'ended');
+      story.events.push({ ...byHand, row: { kind: 'rollback', participant: 'orders' } });
+    });
+    expect(elsewhere).toEqual(without);
+  });
+
+  it('an operator who was told of a branch that nobody could tell: excused, and that branch alone', async () => {
+    const endsWith = (...pending: string[]): Promise<string[]> =>
+      planted((story) => {
+        forcedOnBilling(story, 'begins', 'ended');
+        Object.assign(story.events.at(-1) ?? {}, { pending });
+      });
+    expect(await endsWith('billing')).toEqual([]);
+    expect(await endsWith('orders')).toContain('I23 forced and not recorded');
+  });
+
+  it('an operator who was killed in the middle: the audit tells, and excuses no other transaction', async () => {
+    const killed = await planted((story) => {
+      forcedOnBilling(story, 'begins');
+    });
+    expect(killed).toEqual([]);
+    const other = await planted((story) => {
+      forcedOnBilling(story, 'begins');
+      drop(story, 'b', 'orders');
+    });
+    expect(other).toContain('I1 torn');
+    const asDecided = await planted((story) => {
+      drop(story, 'd', 'billing');
+      const action = 'force commit begins';
+      story.events.push({ kind: 'final-force', id: 'd', action, decided: 'commit' });
+    });
+    expect(asDecided).toContain('I1 torn');
+  });
+
+  it.each<[string, string, Event]>([
+    [
+      'a record that list does not show',
+      'I24 list',
+      { kind: 'final-list', open: ['a'], shown: [] },
+    ],
+    ['list shows what is over', 'I24 list', { kind: 'final-list', open: [], shown: ['a'] }],
+    ['a daemon that is not ready', 'I24 daemon', daemon({ isReady: false })],
+    ['a daemon that counts a branch in doubt', 'I24 daemon', daemon({ inDoubt: 1 })],
+    [
+      'a daemon that told of more than it counts',
+      'I24 daemon',
+      daemon({ heuristics: { counted: 0, told: 1 } }),
+    ],
+  ])('%s', async (_, rule, event) => {
+    expect(await planted((story) => story.events.push(event))).toEqual([rule]);
   });
 
   it('a log that was restored: excuses a missing row, and nothing else', async () => {
@@ -265,6 +363,7 @@ describe('the checkers of the soak', () => {
     ['too few unknown', { info: 2 }],
     ['a fault that never fired', { faults: ['kill', 'freeze'] }],
     ['a type that never ran', { types: ['two-writers', 'serializable'] }],
+    ['a verb that always was killed', { verbs: ['list', 'force rollback'] }],
   ])('a run in which too little happened (%s) fails', async (_, least) => {
     const rules = await planted((story) => {
       Object.assign(story.events[0] ?? {}, { settings: { least } });

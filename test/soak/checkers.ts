@@ -127,7 +127,7 @@ const keys: Rule = (ledger) => {
 /** I7: balances are the replay of the markers, and nothing was lost, doubled, made or destroyed. */
 const money: Rule = (ledger) => {
   const found: Violation[] = [];
-  let total = 0;
+  let total = tornByHand(ledger);
   for (const [participant, accounts] of ledger.accounts) {
     for (const { id, balance, version } of accounts) {
       total += balance;
@@ -151,6 +151,16 @@ const money: Rule = (ledger) => {
   }
   return found;
 };
+
+/** What the participants that an operator has rolled back by hand did not get, or did not give. */
+function tornByHand(ledger: Ledger): number {
+  const amounts = [...ledger.forcedAgainst.keys()].flatMap((id) =>
+    [...(ledger.seen.get(id)?.markers.values() ?? [])].flatMap((rows) =>
+      rows.map(({ amount }) => amount),
+    ),
+  );
+  return -amounts.reduce((sum, amount) => sum + amount, 0);
+}
 
 /** I9: transactions that meet on two participants are committed there in one order. */
 const order: Rule = (ledger) => {
@@ -222,6 +232,17 @@ const detected: Rule = (ledger) => {
   );
 };
 
+/** I24: a branch that an operator has rolled back against a commit is on record, and its caller knows at last. */
+const byHand: Rule = (ledger) =>
+  [...ledger.forcedAgainst].flatMap(([id, { wanted }]) => {
+    const seen = ledger.seen.get(id);
+    const isRollback = wanted === 'rollback' && ledger.decisions.get(id)?.outcome === 'commit';
+    if (!isRollback || seen === undefined || standing(seen) === 'whole') return [];
+    return ledger.excused(id, seen)
+      ? []
+      : [violation('I23 forced and not recorded', id, `markers: ${standing(seen)}`)];
+  });
+
 const rest: Rule = (ledger) => ledger.plain.map(({ rule, id, what }) => violation(rule, id, what));
 
 /** I26: a run in which too little happened proves nothing. */
@@ -238,6 +259,10 @@ const vacuity: Rule = (ledger) => {
   for (const fault of least.faults) {
     if ((ledger.faults.get(fault) ?? 0) === 0) found.push(violation('I26 never fired', '', fault));
   }
+  for (const verb of least.verbs ?? []) {
+    const wasRun = [...ledger.verbs.keys()].some((one) => /^(.*), \d+$/.exec(one)?.[1] === verb);
+    if (!wasRun) found.push(violation('I26 never run', '', `pgxa ${verb}`));
+  }
   for (const type of least.types) {
     if ((ledger.types.get(type) ?? 0) === 0) found.push(violation('I26 never run', '', type));
   }
@@ -245,7 +270,7 @@ const vacuity: Rule = (ledger) => {
 };
 
 const RULES: readonly Rule[] = [
-  agreement, answers, hooks, doomed, keys, money, order, register, heuristics, detected, rest, vacuity,
+  agreement, answers, hooks, doomed, keys, money, order, register, heuristics, detected, byHand, rest, vacuity,
 ]; // prettier-ignore
 
 export interface Verdict {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { EmbeddedServer } from '../support/embedded-server.ts';
 import { copyDirectory } from '../support/embedded-template.ts';
 import type { TestServer } from '../support/servers.ts';
-import { waitFor } from '../support/wait.ts';
+import { stopFollowing } from '../support/stop-following.ts';
 import { serverClaim, type Fault, type Field } from './nemesis.ts';
 import type { SoakDatabase } from './world.ts';
 
@@ -32,15 +32,6 @@ async function holdingsOf(server: TestServer, database: string): Promise<Holding
   );
   const idsOf = (rows: readonly { id: string }[]): Set<string> => new Set(rows.map(({ id }) => id));
   return { committed: idsOf(markers), prepared: idsOf(prepared) };
-}
-
-async function stopFollowing(standby: TestServer): Promise<void> {
-  await standby.query('postgres', `alter system set primary_conninfo = ''`);
-  await standby.query('postgres', 'select pg_reload_conf()');
-  await waitFor('the standby to stop following', async () => {
-    const rows = await standby.query('postgres', 'select 1 from pg_stat_wal_receiver');
-    return rows.length === 0;
-  });
 }
 
 const failover: Fault = {

@@ -1,7 +1,10 @@
 /** The last look at everything, written to the history: what the checkers judge. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { Survey } from '../../src/index.ts';
 import type { HistoryWriter, MarkerRow } from './history.ts';
+import { runVerb } from './verbs.ts';
+import type { Worker } from './workers.ts';
 import type { SoakDatabase, World } from './world.ts';
 
 /** Two heartbeat limits, some passes, and the time that a stopped machine needs to catch up. */
@@ -47,13 +50,84 @@ export async function readAll(world: World, history: HistoryWriter): Promise<voi
     `select transaction_id::text as id, outcome, decided_by as by from pgxa.decision`,
   );
   for (const row of decisions) history.write('harness', { kind: 'final-decision', ...row });
-  const heuristics = await log.server.query<{ transaction_id: string; kind: string }>(
+  const heuristics = await log.server.query<{
+    transaction_id: string;
+    kind: string;
+    participant: string;
+  }>(
     log.database,
     'select h.*, d.outcome, d.decided_by, d.decided_at, d.branches from pgxa.heuristic h left join pgxa.decision d using (transaction_id)',
   );
   for (const row of heuristics) {
     history.write('harness', { kind: 'final-heuristic', id: row.transaction_id, row });
   }
+  const forces = await log.server.query<{
+    id: string;
+    action: string;
+    decided: string | null;
+    pending: string[];
+  }>(
+    log.database,
+    `select transaction_id::text as id, action, before #>> '{decision,decision}' as decided,
+            array(select b ->> 'participant' from jsonb_array_elements(after -> 'branches') b
+                   where b ->> 'result' = 'pending') as pending
+       from pgxa.audit where action like 'force %' order by audit.id`,
+  );
+  for (const row of forces) history.write('harness', { kind: 'final-force', ...row });
+}
+
+/** By what the log holds, and by what an operator is shown (I24). */
+export async function readList(
+  { log }: World,
+  workers: readonly Worker[],
+  history: HistoryWriter,
+): Promise<void> {
+  const [daemon] = workers.filter(({ role }) => role === 'daemon');
+  if (daemon === undefined) return;
+  const { code, stdout, stderr } = await runVerb(daemon.pgxa, 'list', '-o', 'json');
+  if (stdout === '') throw new Error(`pgxa list: exit code ${String(code)}: ${stderr}`);
+  const { transactions } = JSON.parse(stdout) as Pick<Survey, 'transactions'>;
+  const open = await log.server.query<{ id: string }>(
+    log.database,
+    'select distinct transaction_id::text as id from pgxa.heuristic where acknowledged_at is null',
+  );
+  history.write('harness', {
+    kind: 'final-list',
+    open: open.map(({ id }) => id),
+    shown: transactions.map(({ transactionId }) => transactionId),
+  });
+}
+
+/** They are given time: one may have to wait for the lease that another one lets go. */
+const READY_MS = 20_000;
+
+export async function readDaemons(
+  workers: readonly Worker[],
+  history: HistoryWriter,
+): Promise<void> {
+  for (const worker of workers.filter(({ role }) => role === 'daemon')) {
+    const untilMs = performance.now() + READY_MS;
+    let isReady = false;
+    while (!isReady && performance.now() < untilMs) {
+      isReady = (await runVerb(worker.pgxa, 'daemon', 'health', '--ready')).code === 0;
+    }
+    const metrics = await fetch(`${worker.url}/metrics`).then((response) => response.text());
+    const counted = sumOf(metrics, 'pgxa_heuristic_total');
+    history.write('harness', {
+      kind: 'final-daemon',
+      who: worker.name,
+      isReady,
+      inDoubt: sumOf(metrics, 'pgxa_in_doubt'),
+      heuristics: { counted, told: worker.told('heuristic-found') },
+    });
+  }
+}
+
+function sumOf(metrics: string, name: string): number {
+  return metrics
+    .split('\n')
+    .filter((line) => line.startsWith(`${name}{`))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }
 
 async function readParticipant(one: SoakDatabase, history: HistoryWriter): Promise<void> {

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 
 /** What a coordinator, a daemon or the operator says on its standard output. */
 export type WorkerEvent =
-  | { readonly kind: 'ready'; readonly pid: number }
+  | { readonly kind: 'ready'; readonly pid?: number }
   /** The function of a transaction has begun to run: from here on its id may be found anywhere. */
   | {
       readonly kind: 'begun';
@@ -55,7 +55,18 @@ export type WorkerEvent =
       readonly heuristic: string;
       readonly why: string;
     }
-  /** Sums over the recovery passes since the last such event. */
+  /** A daemon works on a participant from now on. */
+  | { readonly kind: 'lease'; readonly participant: string }
+  /** A verb of `pgxa` that the operator's script has run. Null: it was killed. */
+  | {
+      readonly kind: 'verb';
+      readonly verb: string;
+      readonly code: number | null;
+      readonly ms: number;
+      /** Where it was not fine: the end of what it said about that. */
+      readonly said?: string;
+    }
+  /** What recovery has done since the last such event. */
   | {
       readonly kind: 'passes';
       readonly passes: number;
@@ -123,7 +134,33 @@ export type HarnessEvent =
       readonly kind: 'final-heuristic';
       readonly id: string;
       /** With what stands in the register for it. */
-      readonly row: { readonly kind: string } & Readonly<Record<string, unknown>>;
+      readonly row: { readonly kind: string; readonly participant: string } & Readonly<
+        Record<string, unknown>
+      >;
+    }
+  /** The audit of an operator's force, as it begins and as it ends. */
+  | {
+      readonly kind: 'final-force';
+      readonly id: string;
+      readonly action: string;
+      /** What stood in the register when the operator looked. */
+      readonly decided: string | null;
+      /** At its end: participants of whom nobody could tell the operator, who was told to try again. */
+      readonly pending?: readonly string[];
+    }
+  /** Heuristic outcomes that nobody has acknowledged: what the log holds, and what `pgxa list` shows. */
+  | {
+      readonly kind: 'final-list';
+      readonly open: readonly string[];
+      readonly shown: readonly string[];
+    }
+  /** What a daemon tells of itself when everything is healed, and how often it has told of a heuristic outcome. */
+  | {
+      readonly kind: 'final-daemon';
+      readonly who: string;
+      readonly isReady: boolean;
+      readonly inDoubt: number;
+      readonly heuristics: { readonly counted: number; readonly told: number };
     }
   | { readonly kind: 'final-leak'; readonly where: string; readonly what: string };
 

@@ -23,6 +23,17 @@ export interface Least {
   readonly info: number;
   readonly faults: readonly string[];
   readonly types: readonly string[];
+  /** Verbs of `pgxa` that were run, whatever came of it. */
+  readonly verbs?: readonly string[];
+}
+
+/** An operator's force of what the log had decided otherwise. */
+interface ForcedAgainst {
+  readonly wanted: 'commit' | 'rollback';
+  /** By the audit: what has only begun was killed in between, and any of its branches may have ended so. */
+  readonly isEnded: boolean;
+  /** The same is so of these. */
+  readonly pending: ReadonlySet<string>;
 }
 
 interface Finding {
@@ -36,6 +47,7 @@ export interface HeuristicSeen {
   /** Who says so: the log, a caller's error, or a process. */
   readonly where: string;
   readonly heuristic: string;
+  readonly participant?: string | undefined;
   readonly what: string;
 }
 
@@ -51,7 +63,10 @@ export class Ledger {
   readonly faults = new Map<string, number>();
   readonly types = new Map<string, number>();
   readonly codes = new Map<string, number>();
-  readonly counts = { ok: 0, fail: 0, info: 0, outcomes: 0, passes: 0, byRecovery: 0 };
+  /** Verbs of the operator with their exit codes. */
+  readonly verbs = new Map<string, number>();
+  readonly counts = { ok: 0, fail: 0, info: 0, outcomes: 0, passes: 0, byRecovery: 0, leases: 0 };
+  readonly forcedAgainst = new Map<string, ForcedAgainst>();
   /** What a failover made a participant lose although it had been acknowledged. */
   readonly lost = new Map<string, { commits: Set<string>; votes: Set<string> }>();
   readonly lostDecisions = new Set<string>();
@@ -59,6 +74,7 @@ export class Ledger {
   quietAfterMs: number | undefined;
   seed = 0;
   readonly #planted = new Map<string, string>();
+  readonly #begunForces = new Map<string, number>();
   readonly #rows = new Map<string, { id: string; row: MarkerRow }[]>();
 
   /** By version: the order in which they were committed there. */
@@ -66,20 +82,39 @@ export class Ledger {
     return this.#rows.get(`${participant} ${account}`) ?? [];
   }
 
-  /** What is missing of it was lost by a failover: nobody could have kept it whole. */
+  /**
+   * What is missing of it was lost by a failover, or rolled back by an operator against the decision, which is on
+   * record: nobody could have kept it whole.
+   */
   excused(id: string, seen: Seen): boolean {
     const rows = [...seen.markers.values()].flat();
     const wanted = new Set([...seen.writers, ...rows.flatMap((row) => row.writers)]);
     const missing = [...wanted].filter((name) => !seen.markers.has(name));
-    return missing.length > 0 && missing.every((name) => this.#lostBy(name, id));
+    return (
+      missing.length > 0 &&
+      missing.every((name) => this.#lostBy(name, id) || this.#forcedBack(name, id))
+    );
+  }
+
+  /** An operator has rolled back a branch of it by hand, and either the log or its audit tells. */
+  #forcedBack(participant: string, id: string): boolean {
+    const forced = this.forcedAgainst.get(id);
+    if (forced?.wanted !== 'rollback') return false;
+    const isRecorded = this.heuristics.some(
+      (one) => one.where === 'log' && one.id === id && one.participant === participant,
+    );
+    return isRecorded || !forced.isEnded || forced.pending.has(participant);
   }
 
   /**
    * Of a branch that is absent after a failover nobody can tell whether it was lost or, on the new timeline,
-   * finished by another: a hazard is the right word for it even where nothing was lost.
+   * finished by another: a hazard is the right word for it even where nothing was lost. Who says that it is rolled
+   * back must be right.
    */
-  excusesHeuristic({ id, heuristic }: HeuristicSeen): boolean {
+  excusesHeuristic({ id, heuristic, participant }: HeuristicSeen): boolean {
     const seen = this.seen.get(id);
+    if (this.forcedAgainst.has(id)) return true;
+    if (heuristic === 'rollback') return this.#lostBy(participant ?? '', id);
     return (
       heuristic === 'hazard' && [...this.lost.keys()].some((name) => seen?.writers.includes(name))
     );
@@ -117,6 +152,12 @@ export class Ledger {
       case 'passes':
         this.counts.passes += event.passes;
         this.counts.byRecovery += event.committed + event.rolledBack;
+        return;
+      case 'lease':
+        this.counts.leases += 1;
+        return;
+      case 'verb':
+        count(this.verbs, `${event.verb}, ${event.code === null ? 'killed' : String(event.code)}`);
         return;
       case 'fault':
         this.faults.set(event.fault, (this.faults.get(event.fault) ?? 0) + event.times);
@@ -190,6 +231,9 @@ export class Ledger {
         });
         return;
       }
+      case 'final-force':
+        this.#addForce(event);
+        return;
       case 'lost-decisions':
         for (const id of event.ids) this.lostDecisions.add(id);
         return;
@@ -199,6 +243,18 @@ export class Ledger {
       default:
         this.#addComplaint(event);
     }
+  }
+
+  #addForce(event: Extract<SoakEvent, { kind: 'final-force' }>): void {
+    const { id, action, decided } = event;
+    const [, wanted, stage] = action.split(' ');
+    if (wanted !== 'commit' && wanted !== 'rollback') return;
+    if (decided === null || decided === (wanted === 'commit' ? 'commit' : 'abort')) return;
+    const underWay = (this.#begunForces.get(id) ?? 0) + (stage === 'begins' ? 1 : -1);
+    this.#begunForces.set(id, underWay);
+    const before = this.forcedAgainst.get(id)?.pending ?? [];
+    const pending = new Set([...before, ...(event.pending ?? [])]);
+    this.forcedAgainst.set(id, { wanted, isEnded: underWay === 0, pending });
   }
 
   #addComplaint(event: SoakEvent): void {
@@ -211,6 +267,7 @@ export class Ledger {
           id: event.id,
           where: 'log',
           heuristic: event.row.kind,
+          participant: event.row.participant,
           what: JSON.stringify(event.row),
         });
         return;
@@ -219,6 +276,7 @@ export class Ledger {
           id: event.id,
           where: event.process,
           heuristic: event.heuristic,
+          participant: event.participant,
           what: `${event.participant}: ${event.heuristic}: ${event.why}`,
         });
         return;
@@ -237,6 +295,21 @@ export class Ledger {
       case 'final-children':
         if (event.count > 0) complain('I3 deferred constraint', '', `${event.count} orphans`);
         return;
+      case 'final-list': {
+        const [open, shown] = [[...event.open].sort().join(), [...event.shown].sort().join()];
+        if (open !== shown) complain('I24 list', '', `shows ${shown}; the log has ${open}`);
+        return;
+      }
+      case 'final-daemon': {
+        const { who, isReady, inDoubt, heuristics } = event;
+        if (!isReady) complain('I24 daemon', '', `${who} is not ready, after everything is healed`);
+        if (inDoubt > 0) complain('I24 daemon', '', `${who} counts ${inDoubt} in doubt`);
+        if (heuristics.counted !== heuristics.told) {
+          const what = `${who} counts ${heuristics.counted} heuristic outcomes, and told of ${heuristics.told}`;
+          complain('I24 daemon', '', what);
+        }
+        return;
+      }
       case 'final-leak':
         complain('I25 leak', '', `${event.where}: ${event.what}`);
         return;

@@ -1,7 +1,9 @@
 /** One soak from the first server to the last read. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { lookForLeaks, readAll, waitUntilQuiet } from './final-reads.ts';
+import { builtCli } from '../support/built-cli.ts';
+import { temporaryFolder, type Folder } from '../support/cli.ts';
+import { lookForLeaks, readAll, readDaemons, readList, waitUntilQuiet } from './final-reads.ts';
 import { HistoryWriter } from './history.ts';
 import type { Least } from './ledger.ts';
 import { Nemesis, type Fault } from './nemesis.ts';
@@ -15,6 +17,11 @@ const HEARTBEAT_LIMIT_MS = 3_000;
 /** A coordinator lets its questions be answered, and closes: no more than this. */
 const END_MS = 60_000;
 
+/** Whatever the faults are. */
+const VERBS = ['list', 'check', 'explain', 'resolve'];
+/** Where the operator is left alone at times. */
+const FORCES = ['force rollback'];
+
 export interface SoakOptions {
   readonly profile: Profile;
   readonly seed: number;
@@ -25,7 +32,9 @@ export interface SoakOptions {
 export async function soak(options: SoakOptions): Promise<void> {
   const { profile, seed, minutes, file } = options;
   const history = new HistoryWriter(file);
+  const cli = await builtCli();
   const world = await makeWorld();
+  const folder = await temporaryFolder();
   const workers: Worker[] = [];
   // Who may not mount a small disk cannot fill one.
   const small = world.participants.some(({ wal }) => wal !== undefined);
@@ -40,7 +49,7 @@ export async function soak(options: SoakOptions): Promise<void> {
       const gids = await plantForeign(world, one);
       history.write('harness', { kind: 'planted-foreign', participant: one.name, gids });
     }
-    workers.push(...(await makeWorkers(profile, seed, world, history)));
+    workers.push(...(await makeWorkers({ profile, seed, world, history, cli, folder })));
     for (const worker of workers) worker.start();
     const random = new Random(seed);
     const nemesis = new Nemesis({
@@ -58,29 +67,38 @@ export async function soak(options: SoakOptions): Promise<void> {
   } finally {
     await Promise.all(workers.map((worker) => worker.close()));
     await world.close();
+    await folder.remove();
     await history.close();
   }
 }
 
 /** I26: in the time of the soak, this much at least. */
-function leastOf({ minutes }: SoakOptions, faults: readonly Fault[]): Least {
+function leastOf({ minutes, profile }: SoakOptions, faults: readonly Fault[]): Least {
   const long = minutes >= 2;
   return {
     ok: Math.floor(minutes * 100),
     fail: Math.floor(minutes * 10),
     info: 0,
-    faults: long ? faults.map(({ name }) => name) : [],
+    faults: long ? [...faults.map(({ name }) => name), ...(profile.effects ?? [])] : [],
     types: minutes >= 0.5 ? TRANSACTION_TYPES : [],
+    verbs: [...(long ? VERBS : []), ...(long && profile.forcesAgainst ? FORCES : [])],
   };
 }
 
-async function makeWorkers(
-  profile: Profile,
-  seed: number,
-  world: World,
-  history: HistoryWriter,
-): Promise<Worker[]> {
+interface Crew {
+  readonly profile: Profile;
+  readonly seed: number;
+  readonly world: World;
+  readonly history: HistoryWriter;
+  readonly cli: string;
+  readonly folder: Folder;
+}
+
+async function makeWorkers({ profile, seed, world, ...tools }: Crew): Promise<Worker[]> {
   const operators: Worker[] = [];
+  const tell = (line: string): void => {
+    for (const one of operators) one.tell(line);
+  };
   const make = async (role: Role, count: number): Promise<Worker[]> => {
     const made: Worker[] = [];
     for (let number = 1; number <= count; number += 1) {
@@ -91,12 +109,16 @@ async function makeWorkers(
             role,
             seed: seed * 1_000 + made.length * 100 + role.length,
             concurrency: role === 'coordinator' ? profile.concurrency : 2,
-            intervalMs: role === 'daemon' ? profile.daemonIntervalMs : 1_500,
+            intervalMs: role === 'daemon' ? profile.daemonIntervalMs : 300,
             heartbeatLimitMs: HEARTBEAT_LIMIT_MS,
-            history,
+            forcesAgainst: profile.forcesAgainst,
+            ...tools,
             onEvent: (event) => {
               // Whom nobody could answer is asked about by somebody else too.
-              if (event.kind === 'info') for (const one of operators) one.tell(event.id);
+              if (event.kind === 'info') tell(`ask ${event.id}`);
+              if (event.kind !== 'begun') return;
+              const key = event.key === undefined ? '-' : 'key';
+              tell(['begun', event.id, key, ...event.writers].join(' '));
             },
           },
           world,
@@ -130,7 +152,10 @@ async function windDown(
   };
   await endAll('coordinator');
   await waitUntilQuiet(world, history);
-  await endAll('operator', 'daemon');
+  await endAll('operator');
+  await readDaemons(workers, history);
+  await readList(world, workers, history);
+  await endAll('daemon');
   await lookForLeaks(world, history);
   await readAll(world, history);
 }

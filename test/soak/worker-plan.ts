@@ -8,9 +8,15 @@ export interface WorkerPlan {
   readonly logUrl: string;
   readonly participants: Readonly<Record<string, string>>;
   readonly heartbeatLimitMs: number;
-  /** Coordinators: transactions at a time. Daemons: milliseconds between two passes. */
+  /** Coordinators: transactions at a time. */
   readonly concurrency: number;
+  /** Daemons: between two passes. Operators: between two looks. */
   readonly intervalMs: number;
+  /** Operators: the compiled command line, and its configuration. */
+  readonly cli: string;
+  readonly configFile: string;
+  /** Operators: may roll back what the log has decided to commit. */
+  readonly forcesAgainst: boolean;
 }
 
 export function readPlan(): WorkerPlan {
@@ -33,8 +39,31 @@ export function managerConfig(plan: WorkerPlan): TransactionManagerConfig {
       ]),
     ),
     heartbeatLimitMs: plan.heartbeatLimitMs,
-    connectTimeoutMs: 3_000,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
   };
+}
+
+const CONNECT_TIMEOUT_MS = 3_000;
+
+/** The same as a file for `pgxa`: JSON is YAML. */
+export function configText(plan: Omit<WorkerPlan, 'configFile'>, httpPort: number): string {
+  return JSON.stringify({
+    decisionLog: { connectionString: plan.logUrl },
+    participants: Object.fromEntries(
+      Object.entries(plan.participants).map(([name, connectionString]) => [
+        name,
+        { connectionString },
+      ]),
+    ),
+    heartbeatLimitMs: plan.heartbeatLimitMs,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    daemon: {
+      name: plan.name,
+      intervalMs: plan.intervalMs,
+      leaseMs: 2_000,
+      http: { port: httpPort },
+    },
+  });
 }
 
 /** Resolves when the harness asks the worker to end. */

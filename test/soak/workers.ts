@@ -4,9 +4,13 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
+import type { Folder } from '../support/cli.ts';
+import { freePort } from '../support/free-port.ts';
 import { WireProxy } from '../support/wire-proxy.ts';
+import { eventOf } from './daemon-lines.ts';
 import type { HistoryWriter, WorkerEvent } from './history.ts';
-import type { WorkerPlan } from './worker-plan.ts';
+import { environmentOf, type Pgxa } from './verbs.ts';
+import { configText, type WorkerPlan } from './worker-plan.ts';
 import type { SoakDatabase, World } from './world.ts';
 
 export type Role = 'coordinator' | 'daemon' | 'operator';
@@ -18,6 +22,11 @@ export interface WorkerOptions {
   readonly concurrency: number;
   readonly intervalMs: number;
   readonly heartbeatLimitMs: number;
+  readonly forcesAgainst: boolean;
+  /** The compiled command line. */
+  readonly cli: string;
+  /** For the configuration files of those that are `pgxa`. */
+  readonly folder: Folder;
   readonly history: HistoryWriter;
   readonly onEvent: (event: WorkerEvent) => void;
 }
@@ -27,15 +36,28 @@ export class Worker {
   readonly name: string;
   readonly role: Role;
   readonly links: ReadonlyMap<string, WireProxy>;
+  /** As an operator on the machine of this process would call it. */
+  readonly pgxa: Pgxa;
+  readonly #httpPort: number;
   readonly #options: WorkerOptions;
   readonly #world: World;
   #process: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
   #starts = 0;
+  /** Events of the process that runs now, by kind. */
+  #told = new Map<WorkerEvent['kind'], number>();
   #meant: 'run' | 'end' | 'kill' = 'run';
   #frozen = false;
 
-  private constructor(options: WorkerOptions, world: World, links: ReadonlyMap<string, WireProxy>) {
+  private constructor(
+    options: WorkerOptions,
+    world: World,
+    links: ReadonlyMap<string, WireProxy>,
+    httpPort: number,
+  ) {
+    const { cli, folder, name } = options;
+    this.pgxa = { main: cli, configFile: `${folder.path}/${name}.yaml` };
+    this.#httpPort = httpPort;
     this.name = options.name;
     this.role = options.role;
     this.links = links;
@@ -48,7 +70,17 @@ export class Worker {
     for (const one of [world.log, ...world.participants]) {
       links.set(one.name, await WireProxy.inFrontOf(one.url()));
     }
-    return new Worker(options, world, links);
+    const worker = new Worker(options, world, links, await freePort());
+    // JSON is YAML.
+    await options.folder.write(
+      `${options.name}.yaml`,
+      configText(worker.#plan(), worker.#httpPort),
+    );
+    return worker;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#httpPort}`;
   }
 
   get running(): boolean {
@@ -59,24 +91,32 @@ export class Worker {
     return this.#frozen;
   }
 
+  /** How often the process that runs now has said this. */
+  told(kind: WorkerEvent['kind']): number {
+    return this.#told.get(kind) ?? 0;
+  }
+
   start(): void {
     this.#starts += 1;
+    this.#told = new Map();
     this.#meant = 'run';
     const { role, history, onEvent } = this.#options;
-    const script = fileURLToPath(new URL(`./${role}-worker.ts`, import.meta.url));
-    const child = spawn(
-      process.execPath,
-      ['--import', 'tsx', script, JSON.stringify(this.#plan())],
-      { stdio: ['pipe', 'pipe', 'pipe'] },
-    );
+    const child = spawn(process.execPath, this.#command(), {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // What an operator's script has started is killed and frozen with it: they are a group.
+      detached: role === 'operator',
+      ...(role === 'daemon' ? { env: environmentOf(this.pgxa) } : {}),
+    });
     this.#process = child;
     child.stdin.on('error', () => undefined);
     const who = `${this.name}#${this.#starts}`;
     let ready = false;
     const lines = createInterface({ input: child.stdout });
     lines.on('line', (line) => {
-      const event = JSON.parse(line) as WorkerEvent;
+      const event = role === 'daemon' ? eventOf(line) : (JSON.parse(line) as WorkerEvent);
+      if (event === undefined) return;
       ready ||= event.kind === 'ready';
+      this.#told.set(event.kind, this.told(event.kind) + 1);
       history.write(who, event);
       onEvent(event);
     });
@@ -100,18 +140,26 @@ export class Worker {
   async kill(): Promise<void> {
     if (this.#process === undefined) return;
     this.#meant = 'kill';
-    this.#process.kill('SIGKILL');
+    this.#signal('SIGKILL');
     await this.#ended;
   }
 
   freeze(): void {
     this.#frozen = true;
-    this.#process?.kill('SIGSTOP');
+    this.#signal('SIGSTOP');
   }
 
   thaw(): void {
     this.#frozen = false;
-    this.#process?.kill('SIGCONT');
+    this.#signal('SIGCONT');
+  }
+
+  /** The process with all that it has started. */
+  #signal(signal: NodeJS.Signals): void {
+    const child = this.#process;
+    if (child?.pid === undefined || child.exitCode !== null) return;
+    if (this.role === 'operator') process.kill(-child.pid, signal);
+    else child.kill(signal);
   }
 
   /** Asks it to end; true if it has ended by itself in that time. */
@@ -137,8 +185,14 @@ export class Worker {
     await Promise.all([...this.links.values()].map((link) => link.close()));
   }
 
+  #command(): readonly string[] {
+    if (this.role === 'daemon') return [this.pgxa.main, 'daemon'];
+    const script = fileURLToPath(new URL(`./${this.role}-worker.ts`, import.meta.url));
+    return ['--import', 'tsx', script, JSON.stringify(this.#plan())];
+  }
+
   #plan(): WorkerPlan {
-    const { seed, concurrency, intervalMs, heartbeatLimitMs } = this.#options;
+    const { seed, concurrency, intervalMs, heartbeatLimitMs, forcesAgainst } = this.#options;
     const through = (one: SoakDatabase): string => {
       const link = this.links.get(one.name);
       if (link === undefined) throw new Error(`no link to ${one.name}`);
@@ -154,6 +208,9 @@ export class Worker {
       heartbeatLimitMs,
       concurrency,
       intervalMs,
+      cli: this.pgxa.main,
+      configFile: this.pgxa.configFile,
+      forcesAgainst,
     };
   }
 }

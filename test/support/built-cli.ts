@@ -2,7 +2,7 @@
  * The command line as it is shipped: compiled, and started with plain node. Not in dist/, which other tests
  * remove and make anew; made once for each state of the sources, by whoever comes first.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -68,6 +68,19 @@ export async function runBuilt(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
 ): Promise<CliEnd> {
+  return (await startBuilt(args, env)).ended;
+}
+
+export interface BuiltProcess {
+  readonly process: ChildProcess;
+  readonly ended: Promise<CliEnd>;
+}
+
+/** The same, for a test that does something to the process. */
+export async function startBuilt(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<BuiltProcess> {
   const child = spawn(process.execPath, [await builtCli(), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], HOME: '/nonexistent', ...env },
@@ -76,8 +89,12 @@ export async function runBuilt(
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-  return { code: signal ?? code, stdout, stderr };
+  const ended = once(child, 'close').then(([code, signal]) => ({
+    code: (signal ?? code) as CliEnd['code'],
+    stdout,
+    stderr,
+  }));
+  return { process: child, ended };
 }
 
 /**

@@ -280,7 +280,11 @@ export class Session {
         this.#unit?.simple === false,
       );
     }
-    if (this.status === 'I') this.server.locks.release(this.xact);
+    if (this.status === 'I') {
+      this.server.locks.release(this.xact);
+      // The next BEGIN goes on with the same object, and a PREPARE would keep them over a crash.
+      this.xact.locks.clear();
+    }
     this.#out.push(message);
     this.#index += 1;
     return 'done';

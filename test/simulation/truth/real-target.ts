@@ -1,6 +1,7 @@
 import pg from 'pg';
 
 import { migrateDecisionLog } from '../../../src/decision-log/migrate.ts';
+import { endClient } from '../../../src/postgres/end.ts';
 import { EmbeddedServer } from '../../support/embedded-server.ts';
 import { hearNotices, send, type Target, type TruthClient } from './target.ts';
 
@@ -31,8 +32,9 @@ export async function createRealTarget(maxPrepared: number): Promise<Target> {
   return {
     name: `PostgreSQL ${server.major}`,
     open: async (session) => {
-      const old = clients.get(session);
-      await old?.client.end();
+      const old = clients.get(session)?.client;
+      // Its server may have been killed: what was never told of that would be waited for without end.
+      if (old !== undefined) await endClient(old);
       clients.set(session, await connect());
     },
     run: (session, request) => {
@@ -52,7 +54,7 @@ export async function createRealTarget(maxPrepared: number): Promise<Target> {
       onlooker = await connect();
     },
     close: async () => {
-      await Promise.allSettled([onlooker, ...clients.values()].map(({ client }) => client.end()));
+      await Promise.all([onlooker, ...clients.values()].map(({ client }) => endClient(client)));
       await server.destroy();
     },
   };

@@ -80,6 +80,9 @@ export function createSimulatedTarget(seed: number, maxPrepared: number): Target
         } finally {
           uninstall();
         }
+        if (tell === undefined) {
+          reject(new Error('the simulated server does not answer, and nothing is left to happen'));
+        }
         tell?.();
       });
     });
