@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 
+import type { Direction } from './directed.ts';
 import type { Done, Finding, Work } from './worker.ts';
 
 /** Schedules handed out at once: seconds of work. */
@@ -13,6 +14,7 @@ export interface CrewOptions {
   readonly from: number;
   readonly count: number;
   readonly stopAtFirst: boolean;
+  readonly direction?: Direction;
   /** Called after every portion. */
   readonly onProgress?: (total: Total) => void;
 }
@@ -27,7 +29,7 @@ export interface Total {
 }
 
 export async function runCrew(options: CrewOptions): Promise<Total> {
-  const { from, count, workers, stopAtFirst, onProgress } = options;
+  const { from, count, workers, stopAtFirst, direction, onProgress } = options;
   const total: Total = {
     schedules: 0,
     events: 0,
@@ -42,7 +44,12 @@ export async function runCrew(options: CrewOptions): Promise<Total> {
     try {
       while (next < from + count && !(stopAtFirst && total.findings.length > 0)) {
         const portion = Math.min(PORTION, from + count - next);
-        const request: Work = { from: next, count: portion, stopAtFirst };
+        const request: Work = {
+          from: next,
+          count: portion,
+          stopAtFirst,
+          ...(direction !== undefined && { direction }),
+        };
         next += portion;
         add(total, await ask(child, request));
         onProgress?.(total);

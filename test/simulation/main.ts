@@ -1,6 +1,7 @@
 /**
  * npm run simulate -- --schedules 200000 --seed 1 [--workers 2] [--stop-at-first]
  * npm run simulate -- --seed 42 --trace [--without-faults 0,2] [--without-transactions 1]
+ * npm run simulate -- --direction 'late decision' --schedules 1000 [--seed 1 --trace]
  * npm run simulate -- --plan test/simulation/regressions/123.json --trace
  *
  * Exit code 1 if a promise was broken: the seed, the commit and the smallest schedule are printed.
@@ -12,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { bundle } from './bundle.ts';
 import { ask, runCrew, startWorker, type Total } from './crew.ts';
 import { drawPlan, without, type Omission, type Plan } from './plan.ts';
+import { drawDirected, isDirection, type Direction } from './directed.ts';
 import { shrink } from './shrink.ts';
 import type { Finding, Work } from './worker.ts';
 
@@ -22,6 +24,7 @@ const { values: options } = parseArgs({
     workers: { type: 'string', default: '2' },
     trace: { type: 'boolean', default: false },
     plan: { type: 'string' },
+    direction: { type: 'string' },
     'stop-at-first': { type: 'boolean', default: false },
     'without-faults': { type: 'string', default: '' },
     'without-transactions': { type: 'string', default: '' },
@@ -47,7 +50,9 @@ async function main(): Promise<number> {
     const plan = JSON.parse(readFileSync(path, 'utf8')) as Plan;
     return replay(script, { from: plan.seed, plan, omission });
   }
-  if (options.trace) return replay(script, { from, omission });
+  const direction = directionOf(options.direction);
+  const led = direction === undefined ? {} : { direction };
+  if (options.trace) return replay(script, { from, omission, ...led });
   const startedAt = performance.now();
   let saidAt = startedAt;
   const total = await runCrew({
@@ -56,6 +61,7 @@ async function main(): Promise<number> {
     from,
     count,
     stopAtFirst: options['stop-at-first'],
+    ...led,
     onProgress: (soFar) => {
       if (performance.now() - saidAt < 30_000) return;
       saidAt = performance.now();
@@ -69,8 +75,13 @@ async function main(): Promise<number> {
       .map(([what, times]) => `${what} ${times}`)
       .join(', '),
   );
-  await explain(script, total.findings);
+  await explain(script, total.findings, direction);
   return total.findings.length === 0 ? 0 : 1;
+}
+
+function directionOf(name: string | undefined): Direction | undefined {
+  if (name === undefined || isDirection(name)) return name;
+  throw new Error(`--direction: expected one of test/simulation/directed.ts, got "${name}"`);
 }
 
 function rate({ schedules, events, cpuMs, settledMaxMs, findings }: Total, ms: number): string {
@@ -84,7 +95,11 @@ function rate({ schedules, events, cpuMs, settledMaxMs, findings }: Total, ms: n
 }
 
 /** The first of each kind, as small as it gets. */
-async function explain(script: string, findings: readonly Finding[]): Promise<void> {
+async function explain(
+  script: string,
+  findings: readonly Finding[],
+  direction: Direction | undefined,
+): Promise<void> {
   const kinds = new Map<string, Finding[]>();
   for (const finding of findings)
     kinds.set(finding.kind, [...(kinds.get(finding.kind) ?? []), finding]);
@@ -94,29 +109,32 @@ async function explain(script: string, findings: readonly Finding[]): Promise<vo
     if (first === undefined) continue;
     const worker = startWorker(script);
     const { seed } = first;
-    const omission = await shrink(seed, async (smaller) => {
+    const plan = direction === undefined ? drawPlan(seed) : drawDirected(direction, seed);
+    const omission = await shrink(plan, async (smaller) => {
       const done = await ask(worker, {
         from: seed,
         count: 1,
         stopAtFirst: true,
         omission: smaller,
+        plan,
       });
       return done.findings[0]?.kind === kind;
     });
     worker.kill();
     console.log(`\n${kind} (seeds ${all.map((one) => one.seed).join(' ')}), commit ${commit}`);
     console.log(`  ${first.message}`);
-    console.log(describe(seed, omission));
+    console.log(describe(plan, omission));
+    if (direction !== undefined) console.log(`  of --direction '${direction}'`);
   }
 }
 
-function describe(seed: number, omission: Omission): string {
-  const { transactions, faults, ...rest } = without(drawPlan(seed), omission);
+function describe(plan: Plan, omission: Omission): string {
+  const { transactions, faults, ...rest } = without(plan, omission);
   const lines = [
     JSON.stringify(rest),
     ...transactions.map((one) => `transaction ${JSON.stringify(one)}`),
     ...faults.map((one) => `fault ${JSON.stringify(one)}`),
-    `again: npm run simulate -- --seed ${seed} --trace` +
+    `again: npm run simulate -- --seed ${plan.seed} --trace` +
       argument('without-faults', omission.faults) +
       argument('without-transactions', omission.transactions),
   ];
@@ -129,7 +147,7 @@ function argument(name: string, list: readonly number[]): string {
 
 async function replay(
   script: string,
-  what: Pick<Work, 'from' | 'plan' | 'omission'>,
+  what: Pick<Work, 'from' | 'plan' | 'omission' | 'direction'>,
 ): Promise<number> {
   const worker = startWorker(script);
   const done = await ask(worker, { ...what, count: 1, stopAtFirst: true, keepTrace: true });
