@@ -257,6 +257,7 @@ describe('two writers', () => {
   it('one vote is lost: its backend is ended before it is rolled back', async () => {
     const { answer, steps } = await play({ votes: { billing: 'unknown' } });
     expect(answer).toMatchObject({ code: 'PGXA_VOTE_UNKNOWN', participant: 'billing' });
+    expect(steps).toContain('fence billing');
     expect(steps.indexOf('fence billing')).toBeLessThan(
       steps.indexOf('finish abort e-t-2 billing'),
     );
