@@ -60,6 +60,8 @@ type YesVote = Extract<Vote, { kind: 'yes' }>;
 interface Voted {
   readonly branch: Branch;
   readonly vote: Vote;
+  /** It has something to prepare: a reader that refuses takes nothing away from a commit. */
+  readonly writes: boolean;
 }
 interface YesVoted extends Voted {
   readonly vote: YesVote;
@@ -207,7 +209,7 @@ async function collectVotes(
   writers: readonly Branch[],
   readers: readonly Branch[],
 ): Promise<Voted[]> {
-  const ask = async (branch: Branch, vote: Promise<Vote>): Promise<Voted> => {
+  const ask = async (branch: Branch, writes: boolean, vote: Promise<Vote>): Promise<Voted> => {
     const answer = await vote;
     context.publish('branch:voted', {
       transactionId: transaction.id,
@@ -215,13 +217,14 @@ async function collectVotes(
       vote: answer.kind,
     });
     await context.faultHook?.('after-branch-vote', transaction.id);
-    return { branch, vote: answer };
+    return { branch, vote: answer, writes };
   };
   return Promise.all([
-    ...writers.map((branch) =>
-      ask(branch, branch.prepare(context.gidOf(transaction.epoch, transaction.id, branch.ordinal))),
-    ),
-    ...readers.map((branch) => ask(branch, branch.commitReadOnly())),
+    ...writers.map((branch) => {
+      const gid = context.gidOf(transaction.epoch, transaction.id, branch.ordinal);
+      return ask(branch, true, branch.prepare(gid));
+    }),
+    ...readers.map((branch) => ask(branch, false, branch.commitReadOnly())),
   ]);
 }
 
@@ -349,7 +352,7 @@ async function obeyCommit(
   voted: readonly Voted[],
   toFinish: readonly Voted[],
 ): Promise<Committed> {
-  const refused = voted.filter(({ vote }) => vote.kind === 'no');
+  const refused = voted.filter(({ vote, writes }) => writes && vote.kind === 'no');
   for (const { branch } of refused) {
     const { participant, ordinal } = branch;
     const gid = context.gidOf(transaction.epoch, transaction.id, ordinal);

@@ -7,6 +7,7 @@ import {
   abortOf,
   commitRequest,
   decisionLogConformance,
+  newEpoch,
   register,
   settleOne,
 } from './conformance.ts';
@@ -87,6 +88,28 @@ describe('PostgresDecisionLog when its server misbehaves', () => {
       expect(await retiring).toBe(true);
       expect(await log.decide(commitRequest(epoch))).toEqual({ kind: 'fenced' });
       expect(await log.heartbeat(epoch)).toBe(false);
+    });
+
+    it('two retire one epoch whose session is gone: the second waits for the first, and does not take it for the session', async () => {
+      const mine = newEpoch();
+      const dead = await under.open('dead');
+      const where = { name: 'dead', host: 'here', pid: 7, version: '1' };
+      await dead.registerCoordinator({ ...where, epoch: mine, heartbeatLimitMs: 60_000 });
+      await dead.close();
+      await under.query(
+        `update pgxa.coordinator set heartbeat_at = heartbeat_at - interval '10 s' where epoch = $1`,
+        [mine],
+      );
+      await waitFor('its session to be gone', async () => {
+        return (await other.epochsOf([mine])).get(mine)?.sessionGone;
+      });
+      await hold();
+      const first = other.retire(mine, 60_000);
+      await backendThatWaits(under, RETIRE, 'SyncRep');
+      const second = log.retire(mine, 60_000);
+      await backendThatWaits(under, RETIRE, 'transactionid');
+      await release?.();
+      expect(await Promise.all([first, second])).toEqual([true, true]);
     });
 
     it('its wait is cancelled: unknown, and nobody vouches for the row before the standby confirms', async () => {

@@ -156,6 +156,15 @@ describe('a message is lost', () => {
     expect(await bank.participant('billing').query('select 1 from marker')).toHaveLength(0);
   });
 
+  it('the only COMMIT is answered by silence: its backend is ended, and then it is surely rolled back', async () => {
+    const rule = billing.arm(/commit/, 'silence');
+    const failure = tm.run({ timeoutMs: 2_000 }, (tx) => mark(tx, 'billing'));
+    await expect(failure).rejects.toMatchObject({ name: 'RolledBackError' });
+    expect(rule.fired).toBe(1);
+    expect(await bank.participant('billing').query('select 1 from marker')).toHaveLength(0);
+    expect(await tm.outcomeOf(id)).toBe('aborted');
+  });
+
   it('the participant goes away with the only COMMIT: unknown; when it is back, outcomeOf tells', async () => {
     const rule = billing.arm(/commit/, 'vanish');
     await expect(tm.run((tx) => mark(tx, 'billing'))).rejects.toMatchObject({

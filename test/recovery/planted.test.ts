@@ -118,6 +118,27 @@ describe('recovery of planted branches', () => {
     expect(await bank.inDoubt()).toEqual([{ participant: 'orders', gid }]);
   });
 
+  it('a branch in another database of the same server is not listed', async () => {
+    const gid = gidOf(randomBytes(8).toString('hex'), uuidv7(), 1);
+    await plant(bank.participant('billing'), gid);
+    const { participants } = await tm.recover();
+    expect(participants['billing']?.left).toMatchObject([{ gid }]);
+    expect(participants['orders']?.left).toEqual([]);
+  });
+
+  it('a branch of a day that the log has forgotten is reported, not presumed aborted', async () => {
+    const epoch = await registerEpoch(true);
+    await bank.log.query(
+      `update pgxa.horizon set forgotten_before = date_trunc('day', now() - interval '5 days')`,
+    );
+    const transactionId = uuidv7({ msecs: Date.now() - 10 * 86_400_000 });
+    await plant(bank.participant('orders'), gidOf(epoch, transactionId, 1));
+    const { participants, complete } = await tm.recover();
+    expect(complete).toBe(false);
+    expect(participants['orders']?.left).toMatchObject([{ row: 'J' }]);
+    expect(await bank.inDoubt()).toHaveLength(1);
+  });
+
   it('foreign and near-miss names stay', async () => {
     const epoch = await registerEpoch(true);
     const ours = gidOf(epoch, uuidv7(), 1);

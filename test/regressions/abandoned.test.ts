@@ -125,6 +125,38 @@ describe('a transaction that its coordinator abandons behind the votes', () => {
     expect(await bank.inDoubt()).toEqual([]);
   });
 
+  it('a serializable reader is lost before its vote, and an operator has decided commit: committed, and no branch is recorded', async () => {
+    const three = await createBank({ participants: ['orders', 'billing', 'stock'] });
+    let backend: unknown;
+    const tm = await three.manager(
+      {},
+      {
+        faultHook: async (at, transactionId) => {
+          if (at === 'before-vote') {
+            await three.log.query('select pg_terminate_backend($1, 5000)', [backend]);
+          }
+          if (at !== 'after-votes') return;
+          await three.log.query(
+            `insert into pgxa.decision (transaction_id, epoch, outcome, decided_by)
+             select $1, epoch, 'commit', 'operator' from pgxa.coordinator`,
+            [transactionId],
+          );
+        },
+      },
+    );
+    await tm.run({ isolationLevel: 'serializable' }, async (tx) => {
+      const { rows } = await tx.on('stock').query('select pg_backend_pid() as pid from account');
+      ({ pid: backend } = rows[0] as { pid: number });
+      await both(tx);
+    });
+    expect(await three.inDoubt()).toEqual([]);
+    for (const name of ['orders', 'billing']) {
+      expect(await three.participant(name).query('select from marker')).toHaveLength(1);
+    }
+    expect(await three.log.query('select from pgxa.heuristic')).toEqual([]);
+    await three.close();
+  });
+
   it('the deadline passes behind the votes, and an operator has decided commit: committed', async () => {
     const tm = await bank.manager(
       {},

@@ -27,6 +27,7 @@ export interface Stage {
   readonly oracle: Oracle;
   readonly participants: readonly string[];
   readonly heartbeatLimitMs: number;
+  readonly recovererLimitMs: number;
   readonly lockTimeoutMs: number;
   readonly poolMax: number;
   readonly recoveryIntervalMs: number;
@@ -268,7 +269,8 @@ const recoveryConfigs = new WeakMap<Stage, Config>();
 function recoveryConfig(stage: Stage): Config {
   const known = recoveryConfigs.get(stage);
   if (known !== undefined) return known;
-  const config = parseConfig(configOf(stage, 'recoverer'));
+  const { recovererLimitMs: heartbeatLimitMs } = stage;
+  const config = parseConfig({ ...configOf(stage, 'recoverer'), heartbeatLimitMs });
   recoveryConfigs.set(stage, config);
   return config;
 }

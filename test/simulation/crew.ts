@@ -3,6 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import type { Direction } from './directed.ts';
 import type { Done, Finding, Work } from './worker.ts';
 
 /** Schedules handed out at once: about a second of work, so that what is found is told soon. */
@@ -23,6 +24,7 @@ export interface CrewOptions {
   readonly from: number;
   readonly count: number;
   readonly stopAtFirst: boolean;
+  readonly direction?: Direction;
   /** How long a worker may be silent. */
   readonly silenceMs?: number;
   /** Called now and then. */
@@ -43,7 +45,7 @@ export interface Total {
 }
 
 export async function runCrew(options: CrewOptions): Promise<Total> {
-  const { from, count, workers, stopAtFirst, onProgress, onFinding } = options;
+  const { from, count, workers, stopAtFirst, direction, onProgress, onFinding } = options;
   const total: Total = {
     schedules: 0,
     events: 0,
@@ -63,7 +65,12 @@ export async function runCrew(options: CrewOptions): Promise<Total> {
     try {
       while (next < from + count && !(stopAtFirst && total.findings.length > 0)) {
         const portion = Math.min(PORTION, from + count - next);
-        const request: Work = { from: next, count: portion, stopAtFirst };
+        const request: Work = {
+          from: next,
+          count: portion,
+          stopAtFirst,
+          ...(direction !== undefined && { direction }),
+        };
         next += portion;
         await carryOut(place, request, take);
       }

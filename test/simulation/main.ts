@@ -1,6 +1,7 @@
 /**
  * npm run simulate -- --schedules 200000 --seed 1 [--workers 2] [--stop-at-first]
  * npm run simulate -- --seed 42 --trace [--without-faults 0,2] [--without-transactions 1]
+ * npm run simulate -- --direction 'late decision' --schedules 1000 [--seed 1 --trace]
  * npm run simulate -- --plan test/simulation/regressions/123.json --trace
  *
  * Exit code 1 if a promise was broken: the seed, the commit and the smallest schedule are printed.
@@ -12,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { bundle } from './bundle.ts';
 import { ask, runCrew, startWorker, WORKER_LOST, WorkerLostError, type Total } from './crew.ts';
 import { drawPlan, without, type Omission, type Plan } from './plan.ts';
+import { drawDirected, isDirection, type Direction } from './directed.ts';
 import { shrink } from './shrink.ts';
 import type { Finding, Work } from './worker.ts';
 
@@ -22,6 +24,7 @@ const { values: options } = parseArgs({
     workers: { type: 'string', default: '2' },
     trace: { type: 'boolean', default: false },
     plan: { type: 'string' },
+    direction: { type: 'string' },
     'stop-at-first': { type: 'boolean', default: false },
     'without-faults': { type: 'string', default: '' },
     'without-transactions': { type: 'string', default: '' },
@@ -47,7 +50,9 @@ async function main(): Promise<number> {
     const plan = JSON.parse(readFileSync(path, 'utf8')) as Plan;
     return replay(script, { from: plan.seed, plan, omission });
   }
-  if (options.trace) return replay(script, { from, omission });
+  const direction = directionOf(options.direction);
+  const led = direction === undefined ? {} : { direction };
+  if (options.trace) return replay(script, { from, omission, ...led });
   const startedAt = performance.now();
   const total = await runCrew({
     script,
@@ -55,6 +60,7 @@ async function main(): Promise<number> {
     from,
     count,
     stopAtFirst: options['stop-at-first'],
+    ...led,
     onProgress: (soFar) => {
       console.log(rate(soFar, performance.now() - startedAt));
     },
@@ -69,8 +75,13 @@ async function main(): Promise<number> {
       .map(([what, times]) => `${what} ${times}`)
       .join(', '),
   );
-  await explain(script, total.findings);
+  await explain(script, total.findings, direction);
   return total.findings.length === 0 ? 0 : 1;
+}
+
+function directionOf(name: string | undefined): Direction | undefined {
+  if (name === undefined || isDirection(name)) return name;
+  throw new Error(`--direction: expected one of test/simulation/directed.ts, got "${name}"`);
 }
 
 function rate(
@@ -87,7 +98,11 @@ function rate(
 }
 
 /** All seeds, by kind; then the first of each kind, as small as it gets. */
-async function explain(script: string, findings: readonly Finding[]): Promise<void> {
+async function explain(
+  script: string,
+  findings: readonly Finding[],
+  direction: Direction | undefined,
+): Promise<void> {
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
   const firsts = new Map<string, Finding>();
   for (const one of findings) if (!firsts.has(one.kind)) firsts.set(one.kind, one);
@@ -98,18 +113,20 @@ async function explain(script: string, findings: readonly Finding[]): Promise<vo
   for (const finding of firsts.values()) {
     const { seed, kind, message } = finding;
     console.log(`\n${kind}, seed ${seed}\n  ${message}`);
-    console.log(describe(seed, await smallest(script, finding)));
+    const plan = direction === undefined ? drawPlan(seed) : drawDirected(direction, seed);
+    console.log(describe(plan, await smallest(script, finding, plan)));
+    if (direction !== undefined) console.log(`  of --direction '${direction}'`);
   }
 }
 
 /** As small as it gets, or as far as a worker comes with it. */
-async function smallest(script: string, { seed, kind }: Finding): Promise<Omission> {
+async function smallest(script: string, { seed, kind }: Finding, plan: Plan): Promise<Omission> {
   let found: Omission = { transactions: [], faults: [] };
   if (kind === WORKER_LOST) return found;
   const worker = startWorker(script);
   try {
-    return await shrink(seed, async (omission) => {
-      const done = await ask(worker, { from: seed, count: 1, stopAtFirst: true, omission });
+    return await shrink(plan, async (omission) => {
+      const done = await ask(worker, { from: seed, count: 1, stopAtFirst: true, omission, plan });
       const isSame = done.findings[0]?.kind === kind;
       if (isSame) found = omission;
       return isSame;
@@ -123,13 +140,13 @@ async function smallest(script: string, { seed, kind }: Finding): Promise<Omissi
   }
 }
 
-function describe(seed: number, omission: Omission): string {
-  const { transactions, faults, ...rest } = without(drawPlan(seed), omission);
+function describe(plan: Plan, omission: Omission): string {
+  const { transactions, faults, ...rest } = without(plan, omission);
   const lines = [
     JSON.stringify(rest),
     ...transactions.map((one) => `transaction ${JSON.stringify(one)}`),
     ...faults.map((one) => `fault ${JSON.stringify(one)}`),
-    `again: npm run simulate -- --seed ${seed} --trace` +
+    `again: npm run simulate -- --seed ${plan.seed} --trace` +
       argument('without-faults', omission.faults) +
       argument('without-transactions', omission.transactions),
   ];
@@ -142,7 +159,7 @@ function argument(name: string, list: readonly number[]): string {
 
 async function replay(
   script: string,
-  what: Pick<Work, 'from' | 'plan' | 'omission'>,
+  what: Pick<Work, 'from' | 'plan' | 'omission' | 'direction'>,
 ): Promise<number> {
   const worker = startWorker(script);
   const done = await ask(worker, { ...what, count: 1, stopAtFirst: true, keepTrace: true });

@@ -3,7 +3,7 @@ import { parseGid } from '../../src/participant/gid.ts';
 import type { CoordinatorActor, Stage } from './actors.ts';
 import type { SimulatedLink, SimulatedNetwork } from './network.ts';
 import { forceCommit, resolveByOperator } from './operator.ts';
-import type { Fault, PlannedFault } from './plan.ts';
+import type { Fault, PlannedFault, Trigger } from './plan.ts';
 import type { Session } from './postgres/session.ts';
 import type { SimulatedServer } from './postgres/server.ts';
 import type { SimulatedProcess } from './process.ts';
@@ -31,10 +31,16 @@ interface Struck {
   readonly link: SimulatedLink | undefined;
 }
 
+/** For the n-th time that something comes so far. */
+interface Waiting {
+  nth: number;
+  readonly come: (where: () => Struck) => void;
+}
+
 export class Nemesis {
   readonly #world: World;
   /** By kind and phase. */
-  readonly #waiting = new Map<string, Map<string, { nth: number; fault: PlannedFault }[]>>();
+  readonly #waiting = new Map<string, Map<string, Waiting[]>>();
   #over = false;
   readonly #slots: { server: SimulatedServer; gid: string }[] = [];
   readonly fired: string[] = [];
@@ -49,10 +55,24 @@ export class Nemesis {
         });
         continue;
       }
-      const byPhase = this.#waiting.get(when.kind) ?? new Map<string, never[]>();
-      this.#waiting.set(when.kind, byPhase);
-      byPhase.set(when.phase, [...(byPhase.get(when.phase) ?? []), { nth: when.nth, fault }]);
+      this.#await(when, (where) => {
+        const { afterMs } = when;
+        if (afterMs === undefined) {
+          this.#strike(fault, where());
+          return;
+        }
+        const struck = where();
+        this.#later(afterMs, () => {
+          this.#strike(fault, struck);
+        });
+      });
     }
+  }
+
+  #await({ kind, phase, nth }: Omit<Trigger, 'afterMs'>, come: Waiting['come']): void {
+    const byPhase = this.#waiting.get(kind) ?? new Map<string, Waiting[]>();
+    this.#waiting.set(kind, byPhase);
+    byPhase.set(phase, [...(byPhase.get(phase) ?? []), { nth, come }]);
   }
 
   /** A statement has come this far. */
@@ -62,7 +82,7 @@ export class Nemesis {
     if (waiting === undefined) return;
     for (const entry of waiting) {
       entry.nth -= 1;
-      if (entry.nth === 0) this.#strike(entry.fault, where());
+      if (entry.nth === 0) entry.come(where);
     }
   }
 
@@ -138,6 +158,15 @@ export class Nemesis {
       case 'isolate':
         for (const one of [this.#world.log, ...this.#world.servers]) {
           this.#world.network.clog(process ?? '', one.name, what.forMs);
+        }
+        return;
+      case 'hold':
+        if (process !== undefined && server !== undefined) {
+          const { network } = this.#world;
+          network.hold(process, server.name);
+          this.#await(what.until, () => {
+            network.release(process, server.name);
+          });
         }
         return;
       case 'duplicate':

@@ -46,6 +46,8 @@ export class SimulatedNetwork implements Network {
   /** Names whose new connections land on the standby now. */
   readonly toStandby = new Set<string>();
   readonly #clogged = new Map<string, number>();
+  /** By `process server`: what was sent, and waits until it is released. */
+  readonly #held = new Map<string, (() => void)[]>();
 
   constructor(options: NetworkOptions) {
     this.options = options;
@@ -84,9 +86,31 @@ export class SimulatedNetwork implements Network {
     return lost;
   }
 
+  /** From here on nothing of the process gets through to the server; what comes back does. */
+  hold(process: string, server: string): void {
+    const key = `${process} ${server}`;
+    if (!this.#held.has(key)) this.#held.set(key, []);
+  }
+
+  release(process: string, server: string): void {
+    const key = `${process} ${server}`;
+    const held = this.#held.get(key) ?? [];
+    this.#held.delete(key);
+    for (const send of held) send();
+  }
+
+  /** Where to put what is sent while the process is held. */
+  heldOf(process: string, server: string): (() => void)[] | undefined {
+    return this.#held.size === 0 ? undefined : this.#held.get(`${process} ${server}`);
+  }
+
   /** All is well from here on; connections that are lost stay lost. */
   heal(): void {
     this.#clogged.clear();
+    for (const key of [...this.#held.keys()]) {
+      const [process = '', server = ''] = key.split(' ');
+      this.release(process, server);
+    }
     this.detours.clear();
     this.toStandby.clear();
   }
@@ -210,6 +234,13 @@ export class SimulatedLink implements Link, SessionLink {
 
   #toServer(arrive: () => void): void {
     if (this.#mute) return;
+    const held = this.#network.heldOf(this.process, this.server.name);
+    if (held !== undefined) {
+      held.push(() => {
+        this.#toServer(arrive);
+      });
+      return;
+    }
     this.#serverFree = this.#arrival(this.#serverFree);
     const { scheduler } = this.#network.options;
     scheduler.after(this.#serverFree - scheduler.now, () => {

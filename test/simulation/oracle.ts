@@ -227,6 +227,23 @@ export class Oracle {
     for (const [id, decisions] of this.#decisions) this.#judgeOneDecision(id, decisions);
   }
 
+  /**
+   * A key is used once: of the transactions that carry it, one is committed at most. An operator who forces a commit
+   * does not know its key.
+   */
+  judgeKeys(keyOf: (index: number) => string | undefined): void {
+    const users = new Map<string, string>();
+    for (const { id, index, writes } of this.told) {
+      const key = keyOf(index);
+      if (key === undefined || this.forced.has(id)) continue;
+      if (writes.some((name) => this.harms.has(`${id} ${name}`))) continue;
+      if (!writes.some((name) => this.participants.get(name)?.data.markers.has(id))) continue;
+      const other = users.get(key);
+      if (other !== undefined) this.violated('key-used-twice', `${key}: ${other} and ${id}`);
+      users.set(key, id);
+    }
+  }
+
   /** Invariant 2: of all that was ever written for a transaction, one thing is in the log. */
   #judgeOneDecision(id: string, decisions: readonly { readonly xact: Xact }[]): void {
     const kept = decisions.filter(({ xact }) =>

@@ -19,9 +19,15 @@ export interface PlannedTransaction {
 }
 
 /** The moment of a fault: a time, or the n-th time that a statement of a kind comes that far. */
-export type Moment =
-  | { readonly atMs: number }
-  | { readonly kind: string; readonly phase: Phase | 'sent'; readonly nth: number };
+export type Moment = { readonly atMs: number } | Trigger;
+
+export interface Trigger {
+  readonly kind: string;
+  readonly phase: Phase | 'sent';
+  readonly nth: number;
+  /** Never drawn: how long after it; with 0 what it did has still left the server. */
+  readonly afterMs?: number;
+}
 
 export type Fault =
   | { readonly do: 'kill'; readonly noticed: boolean; readonly backAfterMs: number | undefined }
@@ -42,6 +48,8 @@ export type Fault =
   | { readonly do: 'clog'; readonly forMs: number }
   /** One process is cut off from all servers: what was sent comes late. */
   | { readonly do: 'isolate'; readonly forMs: number }
+  /** Never drawn: what a process sends to a server waits until somebody's statement has come that far. */
+  | { readonly do: 'hold'; readonly until: Omit<Trigger, 'afterMs'> }
   | { readonly do: 'detach-standby'; readonly cancelAfterMs: number; readonly forMs: number }
   | { readonly do: 'land-on-standby'; readonly forMs: number }
   | { readonly do: 'detour'; readonly forMs: number }
@@ -61,6 +69,7 @@ export interface Plan {
   readonly seed: number;
   readonly participants: number;
   readonly coordinators: number;
+  /** None is never drawn: then the coordinators have to end by themselves what they have begun. */
   readonly recoverers: number;
   readonly replication: Replication;
   readonly logReplication: 'none' | 'sync';
@@ -81,6 +90,8 @@ export interface Plan {
   readonly slow: number;
   /** End of the phase in which faults begin. */
   readonly safetyMs: number;
+  /** Never drawn: the recoverers' own limit, which must not count where it is the shorter one. */
+  readonly recovererLimitMs?: number;
   /** Never drawn: a name that leads to another server from the first look on makes everything go there. */
   readonly detoursStrangers?: boolean;
   readonly transactions: readonly PlannedTransaction[];

@@ -122,6 +122,7 @@ class Schedule {
       oracle: this.#oracle,
       participants: servers.map(({ name }) => name),
       heartbeatLimitMs,
+      recovererLimitMs: plan.recovererLimitMs ?? heartbeatLimitMs,
       lockTimeoutMs,
       poolMax,
       recoveryIntervalMs,
@@ -172,7 +173,7 @@ class Schedule {
     const { transactions, coordinators, safetyMs } = this.#plan;
     for (let index = 0; index < coordinators; index += 1)
       this.#startCoordinator(`coordinator${index}`);
-    this.#startRecoverer('recoverer0', false);
+    if (this.#plan.recoverers > 0) this.#startRecoverer('recoverer0', false);
     if (this.#plan.recoverers > 1) this.#startRecoverer('recoverer1', this.#plan.patientRecoverer);
     for (const [index, planned] of transactions.entries()) {
       this.#scheduler.after(planned.atMs, () => {
@@ -193,6 +194,7 @@ class Schedule {
     this.#options.beforeJudgement?.(this.#world);
     if (this.#oracle.violations.length > 0) return;
     this.#oracle.judgeEnd();
+    this.#oracle.judgeKeys((index) => this.#plan.transactions[index]?.idempotencyKey);
     this.#judgeCalm();
     if (this.#plan.closes) this.#closeAll();
   }
@@ -378,6 +380,7 @@ class Schedule {
 
   /** Somebody keeps one recoverer running. */
   #reviveRecovery(): void {
+    if (this.#plan.recoverers === 0) return;
     if (!this.#recoverers.some(({ process }) => process.alive))
       this.#startRecoverer('recoverer0', false);
   }

@@ -1,14 +1,13 @@
-import { drawPlan, type Omission } from './plan.ts';
+import type { Omission, Plan } from './plan.ts';
 
 /**
  * Leaves out what the violation does not need: one fault, then one transaction at a time, as long as anything can
- * be left out. `fails` runs the seed without the omitted parts, and tells whether the same kind of violation is found.
+ * be left out. `fails` runs the plan without the omitted parts, and tells whether the same kind of violation is found.
  */
 export async function shrink(
-  seed: number,
+  plan: Plan,
   fails: (omission: Omission) => Promise<boolean>,
 ): Promise<Omission> {
-  const plan = drawPlan(seed);
   let omission: Omission = { transactions: [], faults: [] };
   for (let progress = true; progress;) {
     progress = false;

@@ -1,4 +1,5 @@
 /** A process that runs schedules: told which by its parent, tells what it found. */
+import { drawDirected, type Direction } from './directed.ts';
 import type { ClientKind } from './host.ts';
 import type { Omission, Plan } from './plan.ts';
 import { runSchedule, type ScheduleResult } from './schedule.ts';
@@ -10,6 +11,8 @@ export interface Work {
   readonly stopAtFirst: boolean;
   /** Instead of those that are drawn from the seeds. */
   readonly plan?: Plan;
+  /** Instead, schedules that lead to a rare coincidence. */
+  readonly direction?: Direction;
   readonly omission?: Omission;
   readonly keepTrace?: boolean;
   readonly client?: ClientKind;
@@ -36,7 +39,8 @@ export interface Done {
   readonly faults: readonly string[];
 }
 
-function runAll({ from, count, stopAtFirst, plan, omission, keepTrace, client }: Work): Done {
+function runAll(work: Work): Done {
+  const { from, count, stopAtFirst, direction, omission, keepTrace, client } = work;
   const seen = new Map<string, number>();
   const findings: Finding[] = [];
   const cpu = process.cpuUsage();
@@ -45,6 +49,7 @@ function runAll({ from, count, stopAtFirst, plan, omission, keepTrace, client }:
   let events = 0;
   let settledMaxMs = 0;
   for (let seed = from; seed < from + count; seed += 1) {
+    const plan = direction === undefined ? work.plan : drawDirected(direction, seed);
     last = runSchedule(seed, {
       ...(plan && { plan }),
       ...(omission && { omission }),

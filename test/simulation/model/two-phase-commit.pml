@@ -1,6 +1,7 @@
 /*
- * A second opinion on the protocol, in Promela: one transaction with BRANCHES branches, its coordinator, two recoverers, a
- * register, and messages that are lost or come late. Written from ARCHITECTURE.md, not from the code.
+ * A second opinion on the protocol, in Promela: one transaction with BRANCHES branches, its coordinator, two recoverers (or,
+ * with OPERATOR, one and an operator who may force commit), a register, and messages that are lost or come late. Written
+ * from ARCHITECTURE.md, not from the code.
  *
  *   scripts/simulation-model.sh           checks it, and checks that each guard is needed
  *
@@ -8,6 +9,10 @@
  * NO_TOMBSTONE  recovery rolls back without having won the abort in the register
  * NO_FENCE      a branch counts as never prepared although its backend may still prepare it
  * NO_REGISTER   a lost decision is presumed aborted
+ * NO_ROW        a coordinator that abandons its transaction rolls back without having won the abort
+ * NO_OBEYING    it writes the abort, and rolls back also where a commit stands
+ * NO_EPOCH      a coordinator whose epoch is retired still decides
+ * NO_PROOF      an operator forces commit when some of the branches are prepared, not all
  */
 #ifndef BRANCHES
 #define BRANCHES 2
@@ -37,12 +42,23 @@ bool coordinatorAlive = true;
 bool finished = false;
 /* Invariant 1: set by whoever ends a branch without the decision. */
 bool effectBeforeDecision = false;
+/* The epoch of the coordinator: it may decide no commit any more. */
+bool retired = false;
+/* Invariant 8: set when it does. */
+bool decidedLate = false;
+
+/* on conflict do nothing: who comes second has changed nothing. */
+inline winAbort() {
+  atomic { if :: decision == none -> decision = abort :: else -> skip fi }
+}
 
 /* The server: a message on its way arrives at any time, also when nobody waits for it any more. */
 proctype Server(byte b) {
 end:
   do
   :: atomic { coming[b] && backend[b] && branch[b] == working -> coming[b] = false; branch[b] = prepared }
+  /* It refuses: a constraint, no free slot. */
+  :: atomic { coming[b] && backend[b] && branch[b] == working -> coming[b] = false; branch[b] = rolledBack }
   :: atomic { coming[b] && !backend[b] -> coming[b] = false }
   od
 }
@@ -81,6 +97,7 @@ inline endUnvoted(b) {
 proctype Coordinator() provided (coordinatorAlive) {
   byte b = 0;
   bool allYes = true;
+  bool commits = false;
   bool lost;
   do
   :: b < BRANCHES -> coming[b] = true; b++
@@ -91,6 +108,7 @@ proctype Coordinator() provided (coordinatorAlive) {
   :: b < BRANCHES ->
      if
      :: branch[b] == prepared -> skip
+     :: branch[b] == rolledBack -> allYes = false
      /* The reply is lost, or too late: the vote is unknown. */
      :: losses < LOSSES -> losses++; allYes = false
      fi;
@@ -102,7 +120,11 @@ proctype Coordinator() provided (coordinatorAlive) {
      lost = false;
      atomic {
        if
-       :: decision == none -> decision = commit
+#ifdef NO_EPOCH
+       :: decision == none -> decidedLate = retired; decision = commit
+#else
+       :: decision == none && !retired -> decision = commit
+#endif
        :: else -> skip
        fi
      };
@@ -112,17 +134,29 @@ proctype Coordinator() provided (coordinatorAlive) {
      fi;
      if
 #ifdef NO_REGISTER
-     :: lost -> allYes = false
+     :: lost -> commits = false
 #else
-     :: lost -> atomic { if :: decision == none -> decision = abort :: else -> skip fi }
+     /* Also where its epoch was retired, and nothing stands yet. */
+     :: lost || decision == none -> winAbort(); commits = (decision == commit)
 #endif
-     :: else -> skip
-     fi;
-  :: else -> skip
+     :: else -> commits = (decision == commit)
+     fi
+  :: else ->
+     /* Some branch may be prepared: the abort is written first, and what stands is obeyed. */
+#ifdef NO_ROW
+     commits = false
+#else
+     winAbort();
+#ifdef NO_OBEYING
+     commits = false
+#else
+     commits = (decision == commit)
+#endif
+#endif
   fi;
   b = 0;
   if
-  :: allYes && decision == commit ->
+  :: commits ->
      told = toldCommitted;
      do
      :: b < BRANCHES -> finish(b, commit); b++
@@ -185,6 +219,38 @@ end:
   od
 }
 
+/*
+ * An operator who forces commit: it retires the epoch, proves the branches one by one, and writes commit unless something
+ * stands. Between its steps anything may happen; what stands is carried out by recovery.
+ */
+proctype Operator() {
+  byte b = 0;
+  byte proven = 0;
+end:
+  if
+  :: branch[0] == prepared || branch[1] == prepared -> skip
+  fi;
+  retired = true;
+  do
+  :: b < BRANCHES ->
+     if
+     :: branch[b] == prepared -> proven++
+     :: else -> skip
+     fi;
+     b++
+  :: else -> break
+  od;
+  if
+#ifdef NO_PROOF
+  :: proven > 0 ->
+#else
+  :: proven == BRANCHES ->
+#endif
+     atomic { if :: decision == none -> decision = commit :: else -> skip fi }
+  :: else -> skip
+  fi
+}
+
 #define ANY_COMMITTED (branch[0] == committed || branch[1] == committed)
 #define ANY_ROLLED_BACK (branch[0] == rolledBack || branch[1] == rolledBack)
 
@@ -194,9 +260,10 @@ end:
 #define ATOMIC (!(ANY_COMMITTED && ANY_ROLLED_BACK))
 #define TOLD_IS_TRUE (!((told == toldRolledBack && ANY_COMMITTED) || (told == toldCommitted && ANY_ROLLED_BACK)))
 #define DECIDED_BEFORE (!effectBeforeDecision)
-#define NO_ORPHAN (!(finished && told == toldRolledBack && decision == none && ANY_PREPARED))
+#define NO_ORPHAN (!(finished && told == toldRolledBack && ANY_PREPARED))
+#define FENCED (!decidedLate)
 
-ltl safe { [] (ATOMIC && TOLD_IS_TRUE && DECIDED_BEFORE && NO_ORPHAN) }
+ltl safe { [] (ATOMIC && TOLD_IS_TRUE && DECIDED_BEFORE && NO_ORPHAN && FENCED) }
 
 init {
   byte b = 0;
@@ -208,6 +275,10 @@ init {
     run Coordinator();
     run Killer();
     run Recoverer();
+#ifdef OPERATOR
+    run Operator()
+#else
     run Recoverer()
+#endif
   }
 }

@@ -30,6 +30,7 @@ const anyOf = (value: unknown): (string | null)[] => [...new Set(texts(value))];
 function decide(text: string): (session: Session, wire: WireStatement) => Answer {
   const fenced = text.includes('retired_at is null');
   const locksEpoch = text.includes('for key share');
+  const keepsKeys = text.includes('insert into pgxa.idempotency');
   return (session, { values: [epochValue, ids, labels, branches, keys] }) => {
     const epoch = String(epochValue);
     session.refuseOnStandby();
@@ -51,7 +52,9 @@ function decide(text: string): (session: Session, wire: WireStatement) => Answer
         ? [{ id, key: texts(keys)[at] ?? undefined }]
         : [],
     );
-    for (const { id, key } of decided) if (key !== undefined) insertKey(session, key, id);
+    for (const { id, key } of decided) {
+      if (key !== undefined && keepsKeys) insertKey(session, key, id);
+    }
     return rowsAnswer(
       IDS,
       decided.map(({ id }) => [id]),
@@ -236,7 +239,12 @@ function epochs(session: Session, { values: [wanted] }: WireStatement): Answer {
   return rowsAnswer(EPOCHS, rows);
 }
 
-function retire(session: Session, { values }: WireStatement): Answer {
+function retire(text: string): (session: Session, wire: WireStatement) => Answer {
+  const heedsItsLimit = text.includes('greatest($2, heartbeat_limit_ms)');
+  return (session, wire) => retireNow(session, wire, heedsItsLimit);
+}
+
+function retireNow(session: Session, { values }: WireStatement, heedsItsLimit: boolean): Answer {
   const [epochValue, limitMs, goneMs] = values;
   const epoch = String(epochValue);
   session.refuseOnStandby();
@@ -245,7 +253,7 @@ function retire(session: Session, { values }: WireStatement): Answer {
   if (row === undefined || row.retired) return { tag: 'UPDATE 0' };
   const ageMs = server.now - row.heartbeatAt;
   const free = (server.advisory.get(epoch) ?? session) === session;
-  const outOfTime = ageMs > Math.max(Number(limitMs), row.heartbeatLimitMs);
+  const outOfTime = ageMs > Math.max(Number(limitMs), heedsItsLimit ? row.heartbeatLimitMs : 0);
   const over = outOfTime || (row.guarded && ageMs > Number(goneMs) && free);
   if (!over) return { tag: 'UPDATE 0' };
   session.lock(`coordinator:${epoch}`, 'update');
@@ -340,7 +348,7 @@ export const LOG_STATEMENTS: readonly StatementPattern[] = [
   pattern('lock-epoch', is(sql.LOCK_EPOCH_SQL), runs(lockEpoch)),
   pattern('heartbeat', is(sql.HEARTBEAT_SQL), runs(heartbeat)),
   pattern('epochs', is(sql.EPOCHS_SQL), runs(epochs)),
-  pattern('retire', is(sql.RETIRE_SQL), runs(retire)),
+  pattern('retire', is(sql.RETIRE_SQL), retire),
   pattern('is-retired', is(sql.IS_RETIRED_SQL), runs(isRetired)),
   pattern('force-commit', is(operatorSql.OPERATOR_COMMIT_SQL), operatorCommit),
   pattern('retire-now', is(operatorSql.RETIRE_NOW_SQL), (text) => (session, { values }) => {
