@@ -38,7 +38,7 @@ const RETRY_MS = 400;
 const CONNECT_TIMEOUT_MS = 2_000;
 
 /** Clock and timers are replaced around the process; randomness is its own. */
-function runtimeOf(process: SimulatedProcess): Runtime {
+export function runtimeOf(process: SimulatedProcess): Runtime {
   return {
     ...systemRuntime,
     now: () => process.scheduler.now,
@@ -256,7 +256,7 @@ function answerOf(error: Error, transaction: Transaction | undefined): Answer {
   return 'rolled-back';
 }
 
-interface Opened {
+export interface Opened {
   readonly config: Config;
   readonly log: DecisionLog;
   readonly participants: ReadonlyMap<string, Participant>;
@@ -273,7 +273,7 @@ function recoveryConfig(stage: Stage): Config {
   return config;
 }
 
-async function open(process: SimulatedProcess, stage: Stage): Promise<Opened> {
+export async function open(process: SimulatedProcess, stage: Stage): Promise<Opened> {
   const config = { ...recoveryConfig(stage), coordinator: process.name };
   const log = await openDecisionLog({
     settings: config.decisionLog,
