@@ -20,6 +20,7 @@ import { Oracle } from '../oracle.ts';
 import { SimulatedProcess } from '../process.ts';
 import { Random } from '../random.ts';
 import { Scheduler } from '../scheduler.ts';
+import { accessOf, ANSWER, crashOf, NO_ACCESS, SILENCE, type Access } from './access.ts';
 import { ChoiceNetwork, type ChoiceLink, type Loss } from './choice-link.ts';
 import { History } from './history.ts';
 import { Digest } from './digest.ts';
@@ -83,6 +84,9 @@ export class SmallWorld {
   /** Of this step: connections with a new request, and servers with a new connection. */
   readonly #sentOn = new Set<ChoiceLink>();
   readonly #connectedTo = new Set<SmallServer>();
+  /** Of the last step: what it has touched, and who it was. */
+  access: Access = NO_ACCESS;
+  actor = -1;
   #isOpen = false;
 
   constructor(bounds: Bounds) {
@@ -236,11 +240,38 @@ export class SmallWorld {
     ];
   }
 
+  /** Whose step it is. What goes wrong is part of the step before it. */
+  actorOf(choice: Choice): number {
+    if ('actor' in choice) return choice.actor;
+    if (!('link' in choice)) return this.actor;
+    const { owner } = this.#linkAt(choice.link);
+    return this.#members.findIndex(({ process }) => process === owner);
+  }
+
+  /** Where else the same state was reached, its recoverers may have changed places. */
+  get ranks(): readonly number[] {
+    const [, ...recoverers] = this.#members.map((member, index) => ({
+      index,
+      state: this.#anonymous(this.#stateOf(member)),
+    }));
+    recoverers.sort((a, b) => (a.state < b.state ? -1 : a.state > b.state ? 1 : a.index - b.index));
+    return [0, ...recoverers.map(({ index }) => index)];
+  }
+
   apply(choice: Choice): void {
     this.#sentOn.clear();
     this.#connectedTo.clear();
+    this.access = NO_ACCESS;
     if (this.#applyFate(choice)) return;
     this.#fates.length = 0;
+    this.actor = this.actorOf(choice);
+    const answer = this.oracle.told[0]?.answer;
+    this.#applyStep(choice);
+    if (this.oracle.told[0]?.answer !== answer) this.access |= ANSWER;
+    this.#settle();
+  }
+
+  #applyStep(choice: Choice): void {
     switch (choice.do) {
       case 'read':
         this.#step(this.#linkAt(choice.link).owner, () => {
@@ -252,22 +283,52 @@ export class SmallWorld {
         break;
       case 'arrive-without-heartbeat':
         this.#log.jump(2 * HEARTBEAT_LIMIT_MS);
-        this.#linkAt(choice.link).arrive();
-        this.#fates.push({ of: 'server', server: this.#log });
+        this.access |= SILENCE;
+        this.#arrive(this.#linkAt(choice.link));
         break;
       case 'break-off':
         this.#linkAt(choice.link).breakOff();
+        this.#readAll();
         break;
       case 'anew':
         this.#linkAt(choice.link).connectAnew();
+        this.#arrive(this.#linkAt(choice.link));
         break;
-      case 'arrive': {
-        const link = this.#linkAt(choice.link);
-        link.arrive();
-        this.#fates.push({ of: 'server', server: link.server });
+      case 'arrive':
+        this.#arrive(this.#linkAt(choice.link));
+    }
+  }
+
+  #arrive(link: ChoiceLink): void {
+    this.access |= accessOf(link.head ?? '', this.#participantOf(link.server));
+    link.arrive();
+    this.#fates.push({ of: 'server', server: link.server });
+    this.#readAll();
+  }
+
+  /**
+   * A reply is read when it has come, unless time matters: on which of two connections somebody reads first makes no
+   * difference but to the order of a history.
+   */
+  #readAll(): void {
+    this.#forced();
+    if (History.exact) return;
+    for (const member of this.#members) {
+      const own = this.#linksOf(member);
+      if (own.some(({ late }) => late)) continue;
+      for (const link of own) {
+        if (link.toClient.length > 0)
+          this.#step(link.owner, () => {
+            link.read();
+          });
       }
     }
-    this.#settle();
+  }
+
+  /** Undefined for the log. */
+  #participantOf(server: SmallServer): number | undefined {
+    const at = PARTICIPANTS.indexOf(server.name);
+    return at === -1 ? undefined : at;
   }
 
   #applyFate(choice: Choice): boolean {
@@ -304,6 +365,7 @@ export class SmallWorld {
     this.#forced();
     const member = this.#members.find((one) => one.process === process);
     if (member !== undefined) this.#expect(member, [...this.#sentOn]);
+    this.#sentOn.clear();
   }
 
   #settle(): void {
@@ -316,7 +378,8 @@ export class SmallWorld {
 
   /** It has moved: it may be killed now, and what it has sent may be lost. */
   #expect(member: Member, links: readonly ChoiceLink[]): void {
-    this.#fates.push({ of: 'process', actor: member });
+    const isExpected = this.#fates.some((fate) => fate.of === 'process' && fate.actor === member);
+    if (!isExpected) this.#fates.push({ of: 'process', actor: member });
     for (const link of links) {
       if (link.owner === member.process && link.toServer.length > 0) {
         this.#fates.push({ of: 'message', link });
@@ -336,6 +399,7 @@ export class SmallWorld {
       case 'server':
         this.crashesLeft -= 1;
         this.#count(`crash ${fate.server === this.#log ? 'log' : 'participant'}`);
+        this.access |= crashOf(this.#participantOf(fate.server));
         for (const link of this.#network.links) if (link.server === fate.server) link.crash();
         fate.server.crashAndRestart();
         break;
@@ -345,7 +409,8 @@ export class SmallWorld {
         this.#count(`lose ${choice.how}`);
         fate.link.lose(choice.how);
     }
-    this.#forced();
+    this.#readAll();
+    this.#settle();
   }
 
   #count(what: string): void {
