@@ -35,7 +35,7 @@ export interface Exploration {
   readonly endsHash: number;
   /** Runs that came to their end, by how they ended. */
   readonly outcomes: readonly (readonly [string, number])[];
-  /** Runs to an end in which it happened. */
+  /** How often each was tried, in states that differ. */
   readonly faults: readonly (readonly [string, number])[];
   readonly found: readonly Found[];
   readonly ms: number;
@@ -209,6 +209,7 @@ class Search {
     node.actor = world.actorOf(choice);
     world.apply(choice);
     node.access = world.access;
+    if (world.struck !== undefined) count(this.#faults, world.struck);
     if (this.#limits.isUnreduced === true) return;
     this.#lookBack(node, depth);
     node.clock = this.#clockOf(node, depth);
@@ -355,7 +356,6 @@ class Search {
   #end(world: SmallWorld): void {
     world.end();
     count(this.#outcomes, world.outcome);
-    for (const what of world.fired.keys()) count(this.#faults, what);
     const path = this.#stack.map((node) => node.agenda[node.at] ?? 0);
     for (const { kind, message } of world.oracle.violations) {
       if (this.#found.length < FOUND_MAX) this.#found.push({ kind, message, path });
@@ -422,7 +422,7 @@ function inTurn<T>(work: () => T): Promise<T> {
       try {
         resolve(work());
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     });
   });

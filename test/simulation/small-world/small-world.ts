@@ -74,7 +74,8 @@ export class SmallWorld {
   readonly oracle: Oracle;
   crashesLeft: number;
   lossesLeft: number;
-  readonly fired = new Map<string, number>();
+  /** What went wrong in the last step. */
+  struck: string | undefined;
   readonly #log: SmallServer;
   readonly #servers: SmallServer[];
   readonly #network: ChoiceNetwork;
@@ -262,6 +263,7 @@ export class SmallWorld {
     this.#sentOn.clear();
     this.#connectedTo.clear();
     this.access = NO_ACCESS;
+    this.struck = undefined;
     if (this.#applyFate(choice)) return;
     this.#fates.length = 0;
     this.actor = this.actorOf(choice);
@@ -393,12 +395,12 @@ export class SmallWorld {
     switch (fate.of) {
       case 'process':
         this.crashesLeft -= 1;
-        this.#count(`kill ${fate.actor.process.name.replace(/\d/, '')}`);
+        this.struck = `kill ${fate.actor.process.name.replace(/\d/, '')}`;
         fate.actor.process.kill(true);
         break;
       case 'server':
         this.crashesLeft -= 1;
-        this.#count(`crash ${fate.server === this.#log ? 'log' : 'participant'}`);
+        this.struck = `crash ${fate.server === this.#log ? 'log' : 'participant'}`;
         this.access |= crashOf(this.#participantOf(fate.server));
         for (const link of this.#network.links) if (link.server === fate.server) link.crash();
         fate.server.crashAndRestart();
@@ -406,15 +408,11 @@ export class SmallWorld {
       case 'message':
         if (choice.do !== 'lose') throw new Error('a message can only be lost');
         this.lossesLeft -= 1;
-        this.#count(`lose ${choice.how}`);
+        this.struck = `lose ${choice.how}`;
         fate.link.lose(choice.how);
     }
     this.#readAll();
     this.#settle();
-  }
-
-  #count(what: string): void {
-    this.fired.set(what, (this.fired.get(what) ?? 0) + 1);
   }
 
   /** The same value, the same future: see `digest.ts` for how sure that is. */
@@ -524,6 +522,8 @@ export class SmallWorld {
    * then everything is judged.
    */
   end(): void {
+    // Broken on the way: this is not its end.
+    if (this.oracle.violations.length > 0) return;
     const [told] = this.oracle.told;
     const [coordinator] = this.#members;
     if (told?.answer === undefined && coordinator?.process.alive === true) {
