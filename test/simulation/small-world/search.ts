@@ -8,6 +8,7 @@
  * (Yang et al., "Efficient Stateful Dynamic Partial Order Reduction", SPIN 2008). No run has a cycle: every step is
  * kept in somebody's history. So every end of every run is found, and what is broken on the way is seen at its end.
  */
+import { toError } from '../../../src/errors.ts';
 import { installHost } from '../host.ts';
 import { assertAllUnderstood } from '../postgres/statement.ts';
 import { conflictsOf, NO_ACCESS, type Access } from './access.ts';
@@ -422,7 +423,7 @@ function inTurn<T>(work: () => T): Promise<T> {
       try {
         resolve(work());
       } catch (error) {
-        reject(error);
+        reject(toError(error));
       }
     });
   });

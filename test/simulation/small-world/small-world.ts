@@ -298,6 +298,12 @@ export class SmallWorld {
         break;
       case 'arrive':
         this.#arrive(this.#linkAt(choice.link));
+        break;
+      case 'nothing':
+      case 'lose':
+      case 'kill':
+      case 'crash':
+        throw new Error('what goes wrong is no step');
     }
   }
 
