@@ -5,6 +5,7 @@
 import { expect, it } from 'vitest';
 
 import { DIRECTIONS, drawDirected, type Direction } from './directed.ts';
+import { toError } from '../../src/errors.ts';
 import type { Plan } from './plan.ts';
 import { runSchedule, type ScheduleResult } from './schedule.ts';
 
@@ -21,7 +22,7 @@ async function run(seed: number, plan?: Plan): Promise<ScheduleResult> {
         const result = runSchedule(seed, plan === undefined ? {} : { plan });
         resolve(result);
       } catch (error) {
-        reject(error);
+        reject(toError(error));
       }
     });
   });

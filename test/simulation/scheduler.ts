@@ -20,6 +20,12 @@ export class Scheduler {
     return scheduled;
   }
 
+  /** What would happen next. */
+  get next(): Scheduled | undefined {
+    while (this.#heap[0] !== undefined && this.#heap[0].run === undefined) this.#pop();
+    return this.#heap[0];
+  }
+
   /** Lets one thing happen; false when nothing is left. */
   step(): boolean {
     for (;;) {
