@@ -17,5 +17,6 @@ function expectedOf({ crashes, losses, recoverers }: Bounds): string[] {
   }
   if (losses > 0) expected.push('lose reset', 'lose unheard', 'lose late');
   if (losses > 0 && crashes + recoverers > 0) expected.push('aborted, told unknown');
+  if (losses > 1) expected.push('committed, told unknown');
   return expected;
 }
