@@ -121,6 +121,7 @@ export class SmallWorld {
       oracle: this.oracle,
       participants: PARTICIPANTS,
       heartbeatLimitMs: HEARTBEAT_LIMIT_MS,
+      recovererLimitMs: HEARTBEAT_LIMIT_MS,
       lockTimeoutMs: 2_000,
       poolMax: 1,
       recoveryIntervalMs: 0,
