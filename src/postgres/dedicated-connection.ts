@@ -157,7 +157,11 @@ export class DedicatedConnection {
       if (this.#session === opened) this.#session = undefined;
     };
     // Without a listener, a session that the server ends would end this process.
-    client.on('error', forget);
+    client.on('error', () => {
+      forget();
+      // The server says good-bye before it closes its side; that it has closed may never be heard.
+      destroyClient(client);
+    });
     client.on('end', forget);
     client.on('notice', (notice) => {
       session.inFlight[0]?.push(notice.code ?? '');
