@@ -1,14 +1,9 @@
 import { ConfigError, toError } from '../errors.ts';
 import type { PoolClientLike, PoolLike } from '../postgres/client.ts';
 import { untilAborted } from '../patience.ts';
-import {
-  ConnectionGroup,
-  type CommandReply,
-  type RunCommand,
-} from '../postgres/dedicated-connection.ts';
+import { ConnectionGroup, type RunCommand } from '../postgres/dedicated-connection.ts';
 import { poolMax, type ConnectionSettings } from '../postgres/pool.ts';
 import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
-import { isUnconfirmed } from '../postgres/unconfirmed.ts';
 import type { Runtime } from '../runtime.ts';
 import type {
   Backend,
@@ -26,6 +21,7 @@ import type {
   InDoubtListing,
   Participant,
 } from './participant.ts';
+import { branchesOfRow, LIST_BARRIER_SQL, LIST_SQL, type ListingRow } from './listing.ts';
 import { PostgresBranch, type BranchHost } from './postgres-branch.ts';
 import {
   assertUsable,
@@ -33,13 +29,13 @@ import {
   isSameDatabase,
   isSameHistory,
   isSameRunning,
-  LIST_BARRIER_SQL,
   SERVER_FACTS_SQL,
-  STATUS_BARRIER_SQL,
+  onlyRow,
   type ServerFacts,
   type ServerFactsRow,
 } from './server-facts.ts';
 import { connectConfigurationHint, sqlstateOf } from './sqlstate.ts';
+import { assertReplicated, XactFates } from './xact-fate.ts';
 
 export interface PostgresParticipantOptions {
   readonly name: string;
@@ -81,6 +77,7 @@ export class PostgresParticipant implements Participant, BranchHost {
   readonly capacity: number;
   readonly #options: PostgresParticipantOptions;
   readonly #connections: ConnectionGroup;
+  readonly #fates: XactFates;
   /** Facts of the sessions in the pool, asked once for each. */
   readonly #facts = new WeakMap<PoolClientLike, ServerFacts>();
   #registered: ServerIdentity | undefined;
@@ -99,6 +96,9 @@ export class PostgresParticipant implements Participant, BranchHost {
       commandTimeoutMs: COMMAND_TIMEOUT_MS,
       onConnect: setUpSession,
     });
+    this.#fates = new XactFates(options.name, this.#connections, (server) =>
+      this.#isRegistered(server),
+    );
   }
 
   async verify(): Promise<ServerIdentity> {
@@ -125,7 +125,7 @@ export class PostgresParticipant implements Participant, BranchHost {
   }
 
   async finish(request: FinishRequest): Promise<FinishResult> {
-    return finishBranch(this.#connections, request, (xid) => this.#askXactStatus(xid));
+    return finishBranch(this.#connections, request, (xid) => this.#fates.status(xid));
   }
 
   async fence(backend: Backend): Promise<boolean> {
@@ -162,7 +162,7 @@ export class PostgresParticipant implements Participant, BranchHost {
     server: original,
   }: Pick<BranchEvidence, 'xid' | 'checkpoint' | 'server'>): Promise<XactStatus> {
     if (xid === undefined) return 'no-information';
-    const answer = await this.#askXactStatus(xid);
+    const answer = await this.#fates.status(xid);
     const sameHistory = answer.server !== undefined && isSameHistory(answer.server, original);
     // After a crash the id may be another transaction's; if so, ours was lost, and "aborted" is right still.
     const isOurs = checkpoint !== undefined && answer.checkpoint === checkpoint;
@@ -170,23 +170,8 @@ export class PostgresParticipant implements Participant, BranchHost {
     return answer.status;
   }
 
-  async fateHere(xid: string): Promise<{ server: ServerIdentity; fate: FateHere }> {
-    const standby = new Error(`participant "${this.name}" answers as a standby`);
-    try {
-      const { rows } = await this.#connections.run<XactRow>({
-        text: XACT_STATUS_SQL,
-        values: [xid],
-      });
-      const { inRecovery, server } = this.#onlyRow(rows);
-      if (inRecovery) throw standby;
-      const status = rows[0]?.status ?? 'too-old';
-      return { server, fate: status === 'no-information' ? 'too-old' : status };
-    } catch (error) {
-      if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
-      const { inRecovery, server } = await this.#whoNeverIssued(xid);
-      if (inRecovery) throw standby;
-      return { server, fate: 'never-issued' };
-    }
+  fateHere(xid: string): Promise<{ server: ServerIdentity; fate: FateHere }> {
+    return this.#fates.here(xid);
   }
 
   async listInDoubt(): Promise<InDoubtListing> {
@@ -218,13 +203,7 @@ export class PostgresParticipant implements Participant, BranchHost {
       this.#connections.renew();
       return { kind: 'other-server', server: facts.server };
     }
-    const branches = row.branches.map(({ gid, xid, age_ms, owner }) => ({
-      gid,
-      xid,
-      ageMs: Number(age_ms),
-      owner,
-      ownedByOther: owner !== row.role_name,
-    }));
+    const branches = branchesOfRow(row);
     const slots = { used: row.slots_used, max: facts.maxPreparedTransactions };
     return { kind: 'listed', server: facts.server, branches, slots };
   }
@@ -258,7 +237,7 @@ export class PostgresParticipant implements Participant, BranchHost {
 
   async factsOf(client: PoolClientLike): Promise<ServerFacts> {
     const { rows } = (await client.query(SERVER_FACTS_SQL)) as { rows: ServerFactsRow[] };
-    const facts = this.#onlyRow(rows);
+    const facts = onlyRow(rows);
     await this.#verify(facts);
     this.#facts.set(client, facts);
     return facts;
@@ -283,7 +262,7 @@ export class PostgresParticipant implements Participant, BranchHost {
   async #factsBesidePool(): Promise<ServerFacts> {
     try {
       const { rows } = await this.#connections.run<ServerFactsRow>({ text: SERVER_FACTS_SQL });
-      return this.#onlyRow(rows);
+      return onlyRow(rows);
     } catch (error) {
       const hint = connectConfigurationHint(error);
       if (hint === undefined) throw error;
@@ -294,12 +273,6 @@ export class PostgresParticipant implements Participant, BranchHost {
         { participant: this.name, cause: error },
       );
     }
-  }
-
-  #onlyRow(rows: readonly ServerFactsRow[]): ServerFacts {
-    const [row] = rows;
-    if (row === undefined) throw new Error('unreachable: the query always answers one row');
-    return factsOfRow(row);
   }
 
   async #verify(facts: ServerFacts): Promise<ServerIdentity> {
@@ -378,75 +351,6 @@ export class PostgresParticipant implements Participant, BranchHost {
       throw error;
     }
   }
-
-  /** Identity and status in one statement: two could reach two servers, with a failover in between. */
-  async #askXactStatus(xid: string): Promise<XactAnswer> {
-    try {
-      const [asked, proof] = await this.#connections.runAdjacent<XactRow>([
-        { text: XACT_STATUS_SQL, values: [xid] },
-        { text: STATUS_BARRIER_SQL, values: [xid] },
-      ]);
-      if (asked?.status !== 'fulfilled') throw toError(asked?.reason);
-      const { rows } = asked.value;
-      const facts = this.#onlyRow(rows);
-      const server = facts.inRecovery ? undefined : facts.server;
-      if (!this.#isRegistered(server)) this.#connections.renew();
-      const status = (server === undefined ? undefined : rows[0]?.status) ?? 'no-information';
-      if (status === 'committed') assertReplicated(proof);
-      return { server, status, checkpoint: rows[0]?.checkpoint };
-    } catch (error) {
-      if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
-      const facts = await this.#whoNeverIssued(xid);
-      const server = facts.inRecovery ? undefined : facts.server;
-      if (!this.#isRegistered(server)) this.#connections.renew();
-      return { server, status: 'no-information', checkpoint: undefined };
-    }
-  }
-
-  /**
-   * An error has no row that tells which server it is from, and by the next connection the name may lead home
-   * again: so the id is asked for once more, on the session that says who it is.
-   */
-  async #whoNeverIssued(xid: string): Promise<ServerFacts> {
-    const [who, again] = await this.#connections.runAdjacent<ServerFactsRow>([
-      { text: SERVER_FACTS_SQL },
-      { text: XACT_STATUS_SQL, values: [xid] },
-    ]);
-    if (who?.status !== 'fulfilled') throw toError(who?.reason);
-    if (again?.status !== 'rejected') {
-      throw new Error(
-        `participant "${this.name}" answers differently when asked for xid ${xid} again`,
-      );
-    }
-    if (sqlstateOf(again.reason) !== NEVER_ISSUED) throw toError(again.reason);
-    return this.#onlyRow(who.value.rows);
-  }
-}
-
-/** 22023: the server that answers never issued that xid, so it is not the one that did, or lost it. */
-const NEVER_ISSUED = '22023';
-
-interface XactRow extends ServerFactsRow {
-  readonly status: XactStatus | null;
-  readonly checkpoint: string;
-}
-
-interface XactAnswer {
-  readonly server: ServerIdentity | undefined;
-  readonly status: XactStatus;
-  readonly checkpoint: string | undefined;
-}
-
-const XACT_STATUS_SQL = `
-  select facts.*, pg_xact_status($1::xid8) as status,
-         (select checkpoint_lsn::text from pg_control_checkpoint()) as checkpoint
-    from (${SERVER_FACTS_SQL}) facts`;
-
-function assertReplicated(proof: PromiseSettledResult<CommandReply<unknown>> | undefined): void {
-  if (proof?.status !== 'fulfilled') throw toError(proof?.reason);
-  if (isUnconfirmed(proof.value.notices)) {
-    throw new Error('the synchronous standby has not confirmed it');
-  }
 }
 
 /** The notices of a finish are evidence: a role that hides warnings would hide "not replicated". */
@@ -466,45 +370,3 @@ function ignoreError(): void {
 function describeServer(server: ServerIdentity): string {
   return `system ${server.systemIdentifier} database oid ${server.databaseOid}`;
 }
-
-interface ListingRow {
-  readonly facts: ServerFactsRow;
-  readonly role_name: string;
-  readonly slots_used: number;
-  readonly branches: readonly ListedRow[];
-}
-
-interface ListedRow {
-  readonly gid: string;
-  readonly xid: string;
-  readonly age_ms: string;
-  readonly owner: string | null;
-}
-
-/**
- * Facts and list in one statement, and in one value: a daemon asks it every second of every participant, and
- * parsing columns is most of what that costs it. `transaction` is a 32-bit xid: of the 64-bit ones that end in it, the
- * nearest to the next xid of the snapshot is meant. It may lie ahead of it, since the list is newer
- * than the snapshot, and never further than half of the 32-bit circle.
- */
-const LIST_SQL = `
-  with facts as (${SERVER_FACTS_SQL}),
-       next as (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as xid),
-       branch as (
-         select p.gid, p.prepared, p.owner::text as owner,
-                (next.xid >> 32 << 32 | p.transaction::text::bigint) as near, next.xid as next_xid
-           from pg_prepared_xacts p, next
-          where p.database = current_database())
-  select jsonb_build_object(
-         'facts', to_jsonb(facts), 'role_name', current_user::text,
-         'slots_used', (select count(*) from pg_prepared_xacts),
-         'branches', coalesce((select jsonb_agg(jsonb_build_object(
-                            'gid', gid,
-                            'xid', (near + case when near - next_xid > 2147483648 then -4294967296
-                                                when next_xid - near > 2147483648 then 4294967296
-                                                else 0 end)::text,
-                            'age_ms', round(extract(epoch from clock_timestamp() - prepared)
-                                            * 1000)::text,
-                            'owner', owner) order by prepared)
-                     from branch), '[]')) as listing
-    from facts`;

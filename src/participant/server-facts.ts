@@ -77,6 +77,12 @@ export function factsOfRow(row: ServerFactsRow): ServerFacts {
   };
 }
 
+/** Of a statement that always answers one. */
+export function onlyRow([row]: readonly ServerFactsRow[]): ServerFacts {
+  if (row === undefined) throw new Error('unreachable: the query always answers one row');
+  return factsOfRow(row);
+}
+
 /** The same database of the same server; a promotion (another timeline) keeps it the same. */
 export function isSameDatabase(a: ServerIdentity, b: ServerIdentity): boolean {
   return a.systemIdentifier === b.systemIdentifier && a.databaseOid === b.databaseOid;
@@ -124,9 +130,3 @@ export function assertUsable(participant: string, facts: ServerFacts): void {
 export const STATUS_BARRIER_SQL = `
   select pg_logical_emit_message(true, 'pgxa', 'barrier')
    where pg_xact_status($1::xid8) = 'committed'`;
-
-/**
- * A branch is listed as soon as its own server has flushed it: its PREPARE may still wait for the standby. Behind the
- * listing on the same session, as above.
- */
-export const LIST_BARRIER_SQL = `select pg_logical_emit_message(true, 'pgxa', 'barrier')`;

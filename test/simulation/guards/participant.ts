@@ -2,6 +2,7 @@
 import { without, type Guard } from './guard.ts';
 
 const PARTICIPANT = 'participant/postgres-participant.ts';
+const FATE = 'participant/xact-fate.ts';
 const FINISHER = 'participant/finisher.ts';
 
 export const PARTICIPANT_GUARDS: readonly Guard[] = [
@@ -135,7 +136,7 @@ export const PARTICIPANT_GUARDS: readonly Guard[] = [
     name: 'barrier behind a status that was read',
     invariant: 6,
     direction: 'end lost while asked',
-    patches: [without(PARTICIPANT, `if (status === 'committed') assertReplicated(proof);`, ``)],
+    patches: [without(FATE, `if (status === 'committed') assertReplicated(proof);`, ``)],
   },
   {
     name: 'a fence is believed only on the registered primary',
@@ -247,7 +248,7 @@ export const PARTICIPANT_GUARDS: readonly Guard[] = [
     direction: 'end lost while asked',
     patches: [
       without(
-        PARTICIPANT,
+        FATE,
         `const [asked, proof] = await this.#connections.runAdjacent<XactRow>([
         { text: XACT_STATUS_SQL, values: [xid] },
         { text: STATUS_BARRIER_SQL, values: [xid] },
@@ -278,7 +279,7 @@ export const PARTICIPANT_GUARDS: readonly Guard[] = [
   {
     name: 'only branches of this database are listed',
     invariant: 9,
-    patches: [without(PARTICIPANT, `where p.database = current_database())`, `)`)],
+    patches: [without('participant/listing.ts', `where p.database = current_database())`, `)`)],
     unseen: 'a simulated server has one database',
     heldBy: {
       file: 'test/recovery/planted.test.ts',

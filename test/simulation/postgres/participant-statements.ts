@@ -6,11 +6,8 @@ import {
   UNLOCK_SQL,
   VOTE_LOOK_SQL,
 } from '../../../src/participant/branch-statements.ts';
-import {
-  LIST_BARRIER_SQL,
-  SERVER_FACTS_SQL,
-  STATUS_BARRIER_SQL,
-} from '../../../src/participant/server-facts.ts';
+import { LIST_BARRIER_SQL } from '../../../src/participant/listing.ts';
+import { SERVER_FACTS_SQL, STATUS_BARRIER_SQL } from '../../../src/participant/server-facts.ts';
 import { SAFE_PATH_SQL } from '../../../src/postgres/safe-path.ts';
 import type { WireStatement } from '../wire.ts';
 import { bool, fieldsOf, rowsAnswer, ServerError, type Answer, type Row } from './replies.ts';
