@@ -9,6 +9,8 @@ import type { AddressInfo } from 'node:net';
 export type Break =
   /** The request never reaches the server; both sides are cut. */
   | 'lose-request'
+  /** The request never reaches the server, which does not learn that the client is gone. */
+  | 'half-open'
   /** The request reaches the server; its reply, and all that follows, does not reach the client. */
   | 'lose-reply'
   /** As lose-reply, but the client's connection stays open and silent. */
@@ -111,9 +113,10 @@ export class FaultProxy {
     /** The reply so far to a request that is answered by PANIC. */
     let panicking: Buffer | undefined;
     let onReply: ((reply: Buffer) => void) | undefined;
+    let halfOpen = false;
     const end = (): void => {
       client.destroy();
-      server.destroy();
+      if (!halfOpen) server.destroy();
     };
     for (const socket of [client, server]) {
       this.#sockets.add(socket);
@@ -126,6 +129,10 @@ export class FaultProxy {
     client.on('data', (bytes) => {
       switch (this.#match(bytes)) {
         case 'lose-request':
+          end();
+          return;
+        case 'half-open':
+          halfOpen = true;
           end();
           return;
         case 'vanish':

@@ -76,7 +76,7 @@ export const COORDINATOR_GUARDS: readonly Guard[] = [
       'need a session that ends and commits later',
     heldBy: {
       file: 'test/faults/lost-messages.test.ts',
-      test: 'the only COMMIT is answered by silence',
+      test: 'the only COMMIT, and the server keeps the session',
     },
   },
   {
