@@ -214,7 +214,7 @@ export const REGISTER_GUARDS: readonly Guard[] = [
         ``,
       ),
     ],
-    unseen: 'the operator of the simulation writes the row of a retired epoch itself',
+    unseen: 'force retires the epoch before it writes: this is a second lock on a shut door',
     heldBy: {
       file: 'test/decision-log/operator-log.test.ts',
       test: 'an epoch that may still decide',
