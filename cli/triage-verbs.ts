@@ -97,13 +97,15 @@ ${ID_HELP}
 
 The evidence is shown first, on stderr. On a terminal the transaction id has to be typed back; off a terminal
 --yes and --reason are needed. An undecided transaction is decided in the log, for all of its branches: if the
-coordinator or recovery was faster, theirs stands and nothing is changed.
+coordinator or recovery was faster, theirs stands. Its coordinator is retired first, if it is silent or with --override:
+then it stays retired, whatever comes after.
 
 Refused unless --override is given: a live coordinator holds it; the log decided otherwise; a participant does
 not answer, is a standby, or is another server than the registered one; the log does not know its epoch, or has
 forgotten its day. Refused in any case: the log does not answer; it is not of this log; nothing is prepared.
 
-Exit codes: 0 done; 1 a branch could not be finished; 4 refused, not confirmed, or somebody else was faster.
+Exit codes: 0 done; 1 a branch could not be finished, or what was done could not be recorded; 3 a heuristic outcome was found;
+4 refused, not confirmed, not proven, or somebody else was faster.
 
 Examples:
   pgxa force ${way} 0199d3f2-7c1a

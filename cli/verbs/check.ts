@@ -24,9 +24,13 @@ const CRITICAL_AGE_MS = 600_000;
 export async function runCheck(context: VerbContext, options: CheckOptions): Promise<ExitCode> {
   const criticalAgeMs = options.criticalAge ?? Math.max(options.age, CRITICAL_AGE_MS);
   if (criticalAgeMs < options.age) {
-    context.terminal.stderr.write(
-      'pgxa: --critical-age is below --age: what is younger than --age does not count at all\n',
-    );
+    const why = '--critical-age is below --age: what is younger than --age does not count at all';
+    // To a plugin's caller the exit code of wrong usage is "critical".
+    if (options.nagios === true) {
+      context.terminal.stdout.write(`PGXA UNKNOWN - ${why}\n`);
+      return NAGIOS.unknown;
+    }
+    context.terminal.stderr.write(`pgxa: ${why}\n`);
     return EXIT.usage;
   }
   const limits = {

@@ -19,7 +19,10 @@ export async function askHealth(
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${http.port}/${ready ? 'readyz' : 'livez'}`;
   const headers = http.token === undefined ? {} : { authorization: `Bearer ${http.token}` };
   try {
-    const response = await fetch(url, { headers, signal: AbortSignal.timeout(timeout * 1_000) });
+    const response = await fetch(url, {
+      headers,
+      signal: AbortSignal.timeout(Math.max(1, Math.round(timeout * 1_000))),
+    });
     terminal.stdout.write(await response.text());
     return response.ok ? EXIT.fine : EXIT.failed;
   } catch (error) {

@@ -141,7 +141,7 @@ async function resultText(result: ForceResult): Promise<string> {
 const WORDS = {
   forced: 'forced',
   lost: 'too late, somebody else has ended it the other way',
-  pending: 'not done, try again',
+  pending: 'not known to be done: look at it again',
   unknown: 'gone, and nobody can tell how it has ended',
 } as const;
 

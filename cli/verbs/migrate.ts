@@ -15,7 +15,7 @@ export async function runMigrate(
 ): Promise<ExitCode> {
   const { settings } = loadConfigFile(configPath, terminal, 'log');
   const place = settings.decisionLog as ConnectionOptions;
-  const limit = { connectTimeoutMs: timeout * 1_000 };
+  const limit = { connectTimeoutMs: Math.max(1, Math.round(timeout * 1_000)) };
   const pending = await pendingMigrations(place, limit);
   if (print) {
     for (const { file, sql } of pending) terminal.stdout.write(`-- ${file}\n${sql.trimEnd()}\n\n`);

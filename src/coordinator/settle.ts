@@ -58,11 +58,14 @@ async function settleUntil(
   backoff: BackoffLimits,
   signal?: AbortSignal,
 ): Promise<Settled> {
-  const { id: transactionId, epoch } = transaction;
+  const { id: transactionId, epoch, idempotencyKey } = transaction;
   let lastError = new Error('the decision log did not answer');
   const ask = async (): Promise<Settled | undefined> => {
     try {
-      const found = await context.log.settle([{ transactionId, epoch }], 'coordinator');
+      const found = await context.log.settle(
+        [{ transactionId, epoch, idempotencyKey }],
+        'coordinator',
+      );
       return { kind: 'settled', ...(found.get(transactionId) ?? FORGOTTEN) };
     } catch (error) {
       lastError = toError(error);

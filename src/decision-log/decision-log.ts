@@ -57,6 +57,8 @@ export interface RecordedBranch {
 export interface AbortRequest {
   readonly transactionId: string;
   readonly epoch: string;
+  /** Of its coordinator, who alone knows it: kept if an operator has written commit. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 export interface EpochStatus {

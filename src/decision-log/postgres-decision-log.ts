@@ -108,6 +108,7 @@ export class PostgresDecisionLog implements DecisionLog {
     if (standing.size < lost.length) {
       throw new Error('a decision that stood is gone: has the decision log failed over?');
     }
+    await this.#keepKeys(decidable.filter((one) => isCommit(standing.get(one.transactionId))));
     return new Map([...won, ...standing]);
   }
 
@@ -308,14 +309,14 @@ export class PostgresDecisionLog implements DecisionLog {
   }
 
   /** The commit stands, whatever becomes of its key: who waits for the answer gets it. */
-  async #keepKeys(committed: readonly CommitRequest[]): Promise<void> {
+  async #keepKeys(committed: readonly AbortRequest[]): Promise<void> {
     const keyed = committed.filter(({ idempotencyKey }) => idempotencyKey !== undefined);
     if (keyed.length === 0) return;
     const values = [
       keyed.map(({ idempotencyKey }) => idempotencyKey),
       keyed.map(({ transactionId }) => transactionId),
     ];
-    await this.#decider.run({ text: sql.KEEP_KEYS_SQL, values }).catch(() => undefined);
+    await this.#settles.run({ text: sql.KEEP_KEYS_SQL, values }).catch(() => undefined);
   }
 
   /**
@@ -408,3 +409,7 @@ function keysOf(group: readonly CommitRequest[]): string[] {
 
 /** Raised by pgxa.make_partition. */
 const FORGOTTEN = 'PX001';
+
+function isCommit(standing: StandingDecision | undefined): boolean {
+  return standing?.decision === 'commit';
+}

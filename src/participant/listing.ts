@@ -1,6 +1,6 @@
 /** What a participant is asked for what it holds in doubt. */
 import type { PreparedBranch } from './participant.ts';
-import { SERVER_FACTS_SQL, type ServerFactsRow } from './server-facts.ts';
+import { BARRIER, SERVER_FACTS_SQL, type ServerFactsRow } from './server-facts.ts';
 
 export interface ListingRow {
   readonly facts: ServerFactsRow;
@@ -58,4 +58,4 @@ export function branchesOfRow({ branches, role_name }: ListingRow): PreparedBran
  * A branch is listed as soon as its own server has flushed it: its PREPARE may still wait for the standby. Behind the
  * listing on the same session; from another server it would prove nothing.
  */
-export const LIST_BARRIER_SQL = `select pg_logical_emit_message(true, 'pgxa', 'barrier')`;
+export const LIST_BARRIER_SQL = `select ${BARRIER}`;

@@ -123,10 +123,16 @@ export function assertUsable(participant: string, facts: ServerFacts): void {
   }
 }
 
+/** A commit of our own that waits for the synchronous standby, whatever is the default of the role. */
+export const BARRIER = `
+         set_config('synchronous_commit', case when current_setting('synchronous_commit') in ('off', 'local')
+                                               then 'on' else current_setting('synchronous_commit') end, true),
+         pg_logical_emit_message(true, 'pgxa', 'barrier')`;
+
 /**
  * A commit that is visible may still be unknown to a synchronous standby; what follows it is not. Behind the
  * status on the same session: from another server it would prove nothing.
  */
 export const STATUS_BARRIER_SQL = `
-  select pg_logical_emit_message(true, 'pgxa', 'barrier')
+  select ${BARRIER}
    where pg_xact_status($1::xid8) = 'committed'`;

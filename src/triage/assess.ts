@@ -76,8 +76,8 @@ export function assess({ survey, transaction, foreign }: Found, wanted: Decision
 
 /** The coordinator writes it with its own decision, and nowhere before. */
 const KEY_IS_LOST =
-  'its idempotency key, if it had one, is known to its program alone, and is not kept if you commit: whoever runs ' +
-  'it again under that key does it twice';
+  'its idempotency key, if it had one, is known to its program alone, and is not kept if you commit unless that ' +
+  'program lives to see it: whoever runs it again under that key does it twice';
 
 /** Branches are numbered from 1: a hole may be a branch that only read, or one that never voted. */
 function notesOn(prepared: readonly { readonly branch: number }[], wanted: Decision): string[] {

@@ -3,7 +3,7 @@
  * goes through it, so forcing an undecided transaction decides it for all of its branches, and who loses
  * against a coordinator or against recovery is told so and has changed nothing.
  *
- *   undecided, roll back   the tombstone, as recovery writes it
+ *   undecided, roll back   retire the epoch if its time has run out; then the tombstone, as recovery writes it
  *   undecided, commit      prove the branches; retire the epoch, so that none can join them; prove them again, then
  *                          write commit with their evidence, unless somebody has written abort
  *   decided otherwise      the branches alone, one by one; each that obeys is recorded as heuristic
@@ -48,7 +48,7 @@ export type ForceResult = ForceOutcome & {
 type ForceOutcome =
   /** The operator's decision stands in the register, for all branches. */
   | { readonly kind: 'decided'; readonly resolution: Resolution }
-  /** Somebody else's decision stands there: nothing was changed. */
+  /** Somebody else's decision stands there, or the branches cannot be proven: nothing is decided by this operator. */
   | { readonly kind: 'lost'; readonly why: string }
   | { readonly kind: 'branches'; readonly branches: readonly ForcedBranch[] };
 
@@ -159,7 +159,7 @@ async function decideCommit(
   }
   if (isKnown) await operatorLog.retireNow(epoch);
   const branches = await proveBranches(options, transaction, 'durable');
-  if (typeof branches === 'string') return lost(branches);
+  if (typeof branches === 'string') return lost(`${branches}; its coordinator is retired by now`);
   await operatorLog.commit({ transactionId, epoch, label: transaction.label, branches });
   const standing = (await log.decisionsOf([transactionId])).get(transactionId);
   if (standing?.decision === 'commit') return carryOut(options, transaction);

@@ -117,9 +117,14 @@ describe('pgxa check', () => {
       ['--count', '-1'],
       ['--critical-age', '1y'],
       // Critical, and not even counted: it would be told as fine.
-      ['--nagios', '--age', '5min', '--critical-age', '1min'],
+      ['--age', '5min', '--critical-age', '1min'],
     ]) {
       expect(await bank.pgxa('check', ...args)).toMatchObject({ code: 2, stdout: '' });
     }
+    const plugin = bank.pgxa('check', '--nagios', '--age', '5min', '--critical-age', '1min');
+    expect(await plugin).toMatchObject({
+      code: 3,
+      stdout: expect.stringMatching(/^PGXA UNKNOWN - --critical-age is below --age/) as string,
+    });
   });
 });

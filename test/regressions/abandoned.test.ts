@@ -168,11 +168,14 @@ describe('a transaction that its coordinator abandons behind the votes', () => {
         },
       },
     );
-    await tm.run({ timeoutMs: DEADLINE_MS }, both);
+    await tm.run({ timeoutMs: DEADLINE_MS, idempotencyKey: 'once' }, both);
     expect(called).toEqual(['committed']);
     expect(await checkMarkers(bank, 2)).toEqual({ whole: new Set([id]), torn: [] });
     expect(await bank.inDoubt()).toEqual([]);
     expect(await heuristics()).toEqual([]);
+    // The operator did not know the key; the coordinator has kept it.
+    const again = tm.run({ idempotencyKey: 'once' }, both);
+    await expect(again).rejects.toMatchObject({ code: 'PGXA_ALREADY_DONE' });
   });
 
   it('an operator forces commit by what was true before the abort; the coordinator sleeps before its ROLLBACK PREPARED: the force loses', async () => {

@@ -54,7 +54,7 @@ describe('the simulation', () => {
     expect(seen.get('told-rolled-back')).toBeGreaterThan(50);
     expect(seen.get('abort-prepared')).toBeGreaterThan(20);
     expect([...seen.keys()].filter((what) => what.startsWith('fault-')).length).toBeGreaterThan(15);
-  });
+  }, 120_000);
 
   it('the same seed is the same schedule, to the last event', async () => {
     for (const seed of [7, 606, 1_000_001]) {

@@ -18,15 +18,6 @@ describe('force commit without a synchronous standby', () => {
   beforeEach(async () => {
     server = await startControlledServer({ name: 'billing' });
     bank = await createTriageBank({ servers: [await sharedServer(), server] });
-    triage = openTriage({
-      name: 'cli',
-      actor: 'alice',
-      purpose: 'operator',
-      decisionLog: { connectionString: bank.log.connectionString },
-      participants: Object.fromEntries(
-        bank.participants.map(({ name, connectionString }) => [name, { connectionString }]),
-      ),
-    });
   });
   afterEach(async () => {
     await regainStandby(server);
@@ -34,6 +25,23 @@ describe('force commit without a synchronous standby', () => {
     await bank.close();
     await server.destroy();
   });
+
+  /** By a login for which commits do not wait, or do. */
+  function operator(synchronousCommit: string): Triage {
+    const options = encodeURIComponent(`-c synchronous_commit=${synchronousCommit}`);
+    return openTriage({
+      name: 'cli',
+      actor: 'alice',
+      purpose: 'operator',
+      decisionLog: { connectionString: bank.log.connectionString },
+      participants: Object.fromEntries(
+        bank.participants.map(({ name, connectionString }) => [
+          name,
+          { connectionString: `${connectionString}?options=${options}` },
+        ]),
+      ),
+    });
+  }
 
   async function force(id: string): Promise<ForceResult> {
     const found = await triage.find(id);
@@ -49,22 +57,32 @@ describe('force commit without a synchronous standby', () => {
     });
   }
 
-  it('a wait that is cancelled proves nothing: refused, undecided; with the standby it commits', async () => {
-    const { id } = await bank.plant({ coordinator: 'retired' });
-    await loseStandby(server);
-    const forcing = force(id);
-    await waitFor('the proof to wait', async () =>
-      (await cancelWaits(server)).some((query) => query.includes('barrier')),
-    );
-    expect(await forcing).toMatchObject({
-      kind: 'lost',
-      why: expect.stringMatching(/billing cannot be proven: .*standby has not confirmed/) as string,
-    });
-    expect(await bank.decisionOf(id)).toBeUndefined();
-    expect(await bank.markers()).toEqual({ orders: 0, billing: 0 });
+  it.each([
+    ['commits wait', 'on'],
+    ['commits do not wait by default', 'local'],
+    ['commits are not even flushed by default', 'off'],
+  ])(
+    'a wait that is cancelled proves nothing (%s): refused, undecided; with the standby it commits',
+    async (_, value) => {
+      triage = operator(value);
+      const { id } = await bank.plant({ coordinator: 'retired' });
+      await loseStandby(server);
+      const forcing = force(id);
+      await waitFor('the proof to wait', async () =>
+        (await cancelWaits(server)).some((query) => query.includes('barrier')),
+      );
+      expect(await forcing).toMatchObject({
+        kind: 'lost',
+        why: expect.stringMatching(
+          /billing cannot be proven: .*standby has not confirmed/,
+        ) as string,
+      });
+      expect(await bank.decisionOf(id)).toBeUndefined();
+      expect(await bank.markers()).toEqual({ orders: 0, billing: 0 });
 
-    await regainStandby(server);
-    expect(await force(id)).toMatchObject({ kind: 'decided', resolution: { committed: 2 } });
-    expect(await bank.markers()).toEqual({ orders: 1, billing: 1 });
-  });
+      await regainStandby(server);
+      expect(await force(id)).toMatchObject({ kind: 'decided', resolution: { committed: 2 } });
+      expect(await bank.markers()).toEqual({ orders: 1, billing: 1 });
+    },
+  );
 });
