@@ -1,5 +1,5 @@
-import type { Exploration } from './search.ts';
-import type { Bounds } from './small-world.ts';
+import type { Bounds } from './choice.ts';
+import type { Exploration } from './exploration.ts';
 
 /** What a complete exploration must have come upon: one that never met it has explored less than it says. */
 export function missingFrom({ outcomes, faults }: Exploration, bounds: Bounds): string[] {

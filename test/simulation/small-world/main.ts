@@ -14,7 +14,7 @@ import { bundle } from '../bundle.ts';
 import { GUARDS } from '../guards.ts';
 import { askWorker } from './ask.ts';
 import { missingFrom } from './expected.ts';
-import type { Bounds } from './small-world.ts';
+import type { Bounds } from './choice.ts';
 import type { Account } from './worker.ts';
 
 /** Those that were explored whole; the figures are in docs/testing.md. */

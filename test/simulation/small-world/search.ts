@@ -1,79 +1,17 @@
 /**
  * Every run of the small world, each state once. A process cannot be copied, so a state is reached by carrying out its
- * choices again from the beginning; that this leads to the same state again is checked every time.
- *
- * Steps of two processes that touch nothing in common are tried in one order (dynamic partial order reduction: Flanagan
- * and Godefroid, POPL 2005): in a state one process moves first, and another one too only where a later step of it turns
- * out to touch what the first one did. Where a run comes to a known state, what was touched behind that state counts
- * (Yang et al., "Efficient Stateful Dynamic Partial Order Reduction", SPIN 2008). No run has a cycle: every step is
- * kept in somebody's history. So every end of every run is found, and what is broken on the way is seen at its end.
+ * choices again from the beginning; that this leads to the same state again is checked every time. That not every order
+ * of steps has to be tried is argued at the head of `reduction.ts`.
  */
-import { toError } from '../../../src/errors.ts';
 import { installHost } from '../host.ts';
 import { assertAllUnderstood } from '../postgres/statement.ts';
-import { conflictsOf, NO_ACCESS, type Access } from './access.ts';
+import { NO_ACCESS } from './access.ts';
+import type { Bounds, Choice } from './choice.ts';
+import type { Exploration, Found, Limits } from './exploration.ts';
 import { History } from './history.ts';
-import { SmallWorld, type Bounds, type Choice } from './small-world.ts';
-
-export interface Found {
-  readonly kind: string;
-  readonly message: string;
-  /** The choices that lead there, by their index. */
-  readonly path: readonly number[];
-}
-
-export interface Exploration {
-  readonly isComplete: boolean;
-  readonly states: number;
-  /** Runs that ended in a state that was known. */
-  readonly merged: number;
-  readonly replays: number;
-  readonly steps: number;
-  readonly deepest: number;
-  /** Ends that differ. */
-  readonly ends: number;
-  /** A hash of all of them. */
-  readonly endsHash: number;
-  /** Runs that came to their end, by how they ended. */
-  readonly outcomes: readonly (readonly [string, number])[];
-  /** How often each was tried, in states that differ. */
-  readonly faults: readonly (readonly [string, number])[];
-  readonly found: readonly Found[];
-  readonly ms: number;
-  readonly cpuMs: number;
-}
-
-export interface Limits {
-  readonly ms?: number | undefined;
-  readonly stopAtFirst?: boolean;
-  /** Every order of all steps. */
-  readonly isUnreduced?: boolean;
-  /** The order of everything that a process sees is part of its state. */
-  readonly isExact?: boolean;
-  readonly onProgress?: ((line: string) => void) | undefined;
-}
-
-/** Per process, what it touches. */
-type Touched = number[];
-
-interface Node {
-  readonly choices: readonly Choice[];
-  /** Whose step each choice is. */
-  readonly actors: readonly number[];
-  /** Undefined where it is decided what goes wrong: nobody can have come there in another way. */
-  readonly key: number | undefined;
-  /** Process by rank. */
-  readonly ranks: readonly number[];
-  /** Choices that are to be tried, in this order. */
-  readonly agenda: number[];
-  at: number;
-  /** Of the step that is being tried. */
-  actor: number;
-  access: Access;
-  /** For each process, its last step that this one depends on, by depth. */
-  clock: readonly number[];
-  readonly behind: Touched;
-}
+import { inTurn } from './in-turn.ts';
+import { clockOf, lookBack, lookBackFrom, touch, type Node, type Touched } from './reduction.ts';
+import { SmallWorld } from './small-world.ts';
 
 interface Known {
   /** The budgets with which it was explored: less is contained in more. */
@@ -212,75 +150,9 @@ class Search {
     node.access = world.access;
     if (world.struck !== undefined) count(this.#faults, world.struck);
     if (this.#limits.isUnreduced === true) return;
-    this.#lookBack(node, depth);
-    node.clock = this.#clockOf(node, depth);
+    lookBack(this.#stack, node, depth);
+    node.clock = clockOf(this.#stack, node, depth);
     touch(node.behind, node.actor, node.access);
-  }
-
-  /** The last step of another process that this one could have come before. */
-  #lookBack({ actor, access }: Node, depth: number): void {
-    if (access === NO_ACCESS) return;
-    const conflicts = conflictsOf(access);
-    const seen = this.#lastClockOf(actor, depth);
-    for (let at = depth - 1; at >= 0; at -= 1) {
-      const before = this.#stack[at];
-      if (before === undefined || before.actor === actor) continue;
-      if ((before.access & conflicts) === 0 || (seen[before.actor] ?? -1) >= at) continue;
-      this.#tryAlso(at, actor);
-      return;
-    }
-  }
-
-  /** Behind the state that was come to now, this is known to be touched: any of it could have come before what was done. */
-  #lookBackFrom(behind: Touched, depth: number): void {
-    for (const [actor, access] of behind.entries()) {
-      if (access === NO_ACCESS) continue;
-      const conflicts = conflictsOf(access);
-      const seen = this.#lastClockOf(actor, depth);
-      for (let at = depth - 1; at >= 0; at -= 1) {
-        const before = this.#stack[at];
-        if (before === undefined || before.actor === actor) continue;
-        if ((before.access & conflicts) === 0 || (seen[before.actor] ?? -1) >= at) continue;
-        this.#tryAlso(at, actor);
-      }
-    }
-  }
-
-  #lastClockOf(actor: number, depth: number): readonly number[] {
-    for (let at = depth - 1; at >= 0; at -= 1) {
-      const before = this.#stack[at];
-      if (before?.actor === actor) return before.clock;
-    }
-    return [];
-  }
-
-  #clockOf({ actor, access }: Node, depth: number): number[] {
-    const clock: number[] = [];
-    const conflicts = conflictsOf(access);
-    for (let at = depth - 1; at >= 0; at -= 1) {
-      const before = this.#stack[at];
-      if (before === undefined) continue;
-      if (before.actor !== actor && (before.access & conflicts) === 0) continue;
-      for (const [process, step] of before.clock.entries()) {
-        clock[process] = Math.max(clock[process] ?? -1, step);
-      }
-    }
-    clock[actor] = depth;
-    return Array.from(clock, (step) => (step as number | undefined) ?? -1);
-  }
-
-  /** A process is to move first here too; all of them, if it cannot. What goes wrong belongs to the step before it. */
-  #tryAlso(depth: number, actor: number): void {
-    for (let at = depth; at >= 0; at -= 1) {
-      const node = this.#stack[at];
-      if (node === undefined || node.key === undefined) continue;
-      const all = [...node.choices.keys()];
-      const own = all.filter((index) => node.actors[index] === actor);
-      for (const index of own.length > 0 ? own : all) {
-        if (!node.agenda.includes(index)) node.agenda.push(index);
-      }
-      return;
-    }
   }
 
   /** False if the run is over, or nothing new can come of it. */
@@ -300,7 +172,7 @@ class Search {
         this.#merged += 1;
         const behind: Touched = [];
         for (const [rank, access] of known.behind.entries()) behind[ranks[rank] ?? rank] = access;
-        this.#lookBackFrom(behind, depth);
+        lookBackFrom(this.#stack, behind, depth);
         this.#addToParent(behind);
         return false;
       }
@@ -403,51 +275,10 @@ function choiceOf({ choices, agenda, at }: Node): Choice {
   return choice;
 }
 
-function touch(touched: Touched, process: number, access: Access | undefined): void {
-  if (process < 0) return;
-  touched[process] = (touched[process] ?? NO_ACCESS) | (access ?? NO_ACCESS);
-}
-
 function bitOf(crashes: number, losses: number): number {
   return 1 << (crashes * BUDGET_MAX + losses);
 }
 
 function count(counts: Map<string, number>, what: string): void {
   counts.set(what, (counts.get(what) ?? 0) + 1);
-}
-
-/** What `work` returns or throws, in a turn of the event loop of its own. */
-function inTurn<T>(work: () => T): Promise<T> {
-  return new Promise((resolve, reject) => {
-    setImmediate(() => {
-      try {
-        resolve(work());
-      } catch (error) {
-        reject(toError(error));
-      }
-    });
-  });
-}
-
-/** The steps of one run, in words. */
-export async function retell(bounds: Bounds, path: readonly number[]): Promise<string[]> {
-  const restore = installHost('light');
-  try {
-    return await inTurn(() => tell(bounds, path));
-  } finally {
-    restore();
-  }
-}
-
-function tell(bounds: Bounds, path: readonly number[]): string[] {
-  const world = new SmallWorld(bounds);
-  const lines: string[] = [];
-  for (const at of path) {
-    const choice = world.choices()[at];
-    if (choice === undefined) throw new Error('these choices are of another world');
-    const line = world.describe(choice);
-    if (line !== '') lines.push(line);
-    world.apply(choice);
-  }
-  return lines;
 }

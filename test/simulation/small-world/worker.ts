@@ -1,6 +1,8 @@
 /** A process that explores one bound, told by its parent. */
-import { explore, retell, type Exploration } from './search.ts';
-import type { Bounds } from './small-world.ts';
+import type { Bounds } from './choice.ts';
+import type { Exploration } from './exploration.ts';
+import { retell } from './retell.ts';
+import { explore } from './search.ts';
 
 export interface Order {
   readonly bounds: Bounds;

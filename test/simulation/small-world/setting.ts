@@ -1,0 +1,177 @@
+/** Who and what is in a small world, and what happens there when nobody has a choice. */
+import type { Stage } from '../actors.ts';
+import { Oracle } from '../oracle.ts';
+import { SimulatedProcess } from '../process.ts';
+import { Random } from '../random.ts';
+import { Scheduler } from '../scheduler.ts';
+import { ChoiceNetwork, type ChoiceLink } from './choice-link.ts';
+import { History } from './history.ts';
+import { SmallServer } from './small-server.ts';
+
+export interface Member {
+  readonly process: SimulatedProcess;
+  readonly history: History;
+  /** Its program has nothing more to do. */
+  readonly isThrough: () => boolean;
+}
+
+const INSTALLATION = 'c0ffee123456';
+const PARTICIPANTS = ['orders', 'billing'];
+export const HEARTBEAT_LIMIT_MS = 3_600_000;
+
+/** The middle of everything: which retry comes first is the order of their limits. */
+class Middle extends Random {
+  override readonly next = (): number => 0.5;
+}
+
+export class Setting {
+  readonly oracle: Oracle;
+  readonly log: SmallServer;
+  readonly servers: readonly SmallServer[];
+  readonly network: ChoiceNetwork;
+  readonly stage: Stage;
+  readonly members: Member[] = [];
+  /** Of this step: connections with a new request, and servers with a new connection. */
+  readonly sentOn = new Set<ChoiceLink>();
+  readonly connectedTo = new Set<SmallServer>();
+  /** From here on what members do and see is their history. */
+  isOpen = false;
+
+  constructor() {
+    this.log = this.#server('log');
+    const participants = PARTICIPANTS.map((name) => this.#server(name));
+    this.servers = [this.log, ...participants];
+    this.network = new ChoiceNetwork(new Map(this.servers.map((server) => [server.name, server])), {
+      sent: (link, text, isRequest) => {
+        this.#write(link, `< ${text}`);
+        if (isRequest) this.sentOn.add(link);
+      },
+      read: (link, text) => {
+        this.#write(link, `> ${text}`);
+      },
+      opened: (link) => {
+        this.#write(link, 'opened');
+        this.connectedTo.add(link.server);
+      },
+    });
+    this.oracle = new Oracle(
+      this.log,
+      new Map(participants.map((server) => [server.name, server])),
+      INSTALLATION,
+    );
+    this.stage = {
+      oracle: this.oracle,
+      participants: PARTICIPANTS,
+      heartbeatLimitMs: HEARTBEAT_LIMIT_MS,
+      recovererLimitMs: HEARTBEAT_LIMIT_MS,
+      lockTimeoutMs: 2_000,
+      poolMax: 1,
+      recoveryIntervalMs: 0,
+      managersRecover: false,
+    };
+  }
+
+  process(name: string): SimulatedProcess {
+    return new SimulatedProcess(name, new Scheduler(), new Middle(1), this.network);
+  }
+
+  join(process: SimulatedProcess, isThrough: () => boolean): Member {
+    const member = { process, isThrough, history: new History() };
+    this.members.push(member);
+    return member;
+  }
+
+  linksOf({ process }: Member): ChoiceLink[] {
+    return this.network.links.filter((link) => link.owner === process);
+  }
+
+  linkAt(index: number): ChoiceLink {
+    const link = this.network.links[index];
+    if (link === undefined) throw new Error(`there is no connection ${index}`);
+    return link;
+  }
+
+  /** Undefined for the log. */
+  participantOf(server: SmallServer): number | undefined {
+    const at = PARTICIPANTS.indexOf(server.name);
+    return at === -1 ? undefined : at;
+  }
+
+  forced(): void {
+    for (let moved = true; moved;) {
+      moved = false;
+      for (const link of [...this.network.links]) {
+        const { forced } = link;
+        if (forced === undefined) continue;
+        moved = true;
+        link[forced]();
+        this.runSoon(link.owner);
+      }
+    }
+  }
+
+  /** What the process has called for the next turn of its loop. */
+  runSoon({ scheduler }: SimulatedProcess): void {
+    while (scheduler.next !== undefined && scheduler.next.at <= scheduler.now) scheduler.step();
+  }
+
+  /** Everything arrives in order, but for requests of these kinds. */
+  drain(except: readonly string[]): void {
+    for (let moved = true; moved;) {
+      moved = false;
+      for (const link of [...this.network.links]) {
+        const { head } = link;
+        if (link.toClient.length > 0) link.read();
+        else if (head !== undefined && !except.includes(head)) {
+          if (link.broken !== 'no') link.breakOff();
+          else link.arrive();
+        } else continue;
+        moved = true;
+        this.runSoon(link.owner);
+      }
+    }
+  }
+
+  /** Ids are new in every run. */
+  anonymous(text: string): string {
+    const id = this.oracle.told[0]?.id ?? '';
+    if (id === '') return text;
+    return text.replaceAll(id, 'id').replaceAll(id.replaceAll('-', ''), 'id');
+  }
+
+  #write({ owner, name }: ChoiceLink, what: string): void {
+    if (!this.isOpen) return;
+    const member = this.members.find(({ process }) => process === owner);
+    member?.history.add(name, this.anonymous(what));
+  }
+
+  #server(name: string): SmallServer {
+    return new SmallServer({
+      name,
+      databaseName: name === 'log' ? 'log' : 'app',
+      systemIdentifier: `70000000000000${name.length}${name.charCodeAt(0)}`,
+      replication: 'none',
+      maxPrepared: 8,
+      hidesWarnings: false,
+      installation: name === 'log' ? INSTALLATION : undefined,
+      scheduler: new Scheduler(),
+      random: new Middle(1),
+      observer: {
+        at: () => undefined,
+        meeting: () => undefined,
+        finishing: (server, session, gid, decision) => {
+          this.oracle.finishing(server, session, gid, decision);
+        },
+        registering: (epoch) => {
+          this.oracle.plantCanaries(epoch);
+        },
+        decidedLate: (epoch) => {
+          this.oracle.violated('decided-after-retirement', `epoch ${epoch}`);
+        },
+        deciding: (session, transactionId, outcome, branches) => {
+          this.oracle.deciding(session, transactionId, outcome, branches);
+        },
+      },
+    });
+  }
+}
