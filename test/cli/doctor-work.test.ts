@@ -4,7 +4,8 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { createRecoveryDaemon, type Diagnosis, type RecoveryDaemon } from '../../src/index.ts';
+import type { Diagnosis, RecoveryDaemon } from '../../src/index.ts';
+import { startDaemon } from '../support/bank-daemon.ts';
 import { findingsOf as of, wordsOf as saying } from '../support/diagnosis.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant } from '../support/planted.ts';
@@ -33,23 +34,6 @@ describe('pgxa doctor, of work and doubt', () => {
     await bank.close();
   });
 
-  const places = (): Record<string, string> =>
-    Object.fromEntries(
-      bank.participants.map(({ name, database }) => [name, server.connectionString(database)]),
-    );
-  async function startDaemon(participants = places()): Promise<void> {
-    daemon = await createRecoveryDaemon({
-      name: 'box1',
-      decisionLog: { connectionString: bank.log.connectionString },
-      participants: Object.fromEntries(
-        Object.entries(participants).map(([name, connectionString]) => [
-          name,
-          { connectionString },
-        ]),
-      ),
-    });
-    await daemon.whenReady;
-  }
   const examine = (...args: readonly string[]) => bank.json<Diagnosis>('doctor', ...args);
 
   it('names: another server, one database under two names, one that is not configured, branches elsewhere', async () => {
@@ -80,7 +64,7 @@ describe('pgxa doctor, of work and doubt', () => {
 
   it('daemons: none ever, one at work, one that is gone; and what it could not do', async () => {
     expect(of((await examine()).data, 'lease')).toEqual(['warning']);
-    await startDaemon();
+    daemon = await startDaemon(bank);
     expect(of((await examine()).data, 'lease')).toEqual(['billing ok', 'orders ok']);
     await daemon?.stop();
     const { code, data } = await examine();

@@ -8,12 +8,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { parse } from 'yaml';
 
 import {
-  createRecoveryDaemon,
   migrateDecisionLog,
   type Diagnosis,
   type Finding,
   type RecoveryDaemon,
 } from '../../src/index.ts';
+import { startDaemon } from '../support/bank-daemon.ts';
 import { findingsOf as of, wordsOf as saying } from '../support/diagnosis.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
 import { plant } from '../support/planted.ts';
@@ -53,19 +53,6 @@ describe('pgxa doctor', () => {
         server.connectionString(database, { user }),
       ]),
     );
-  async function startDaemon(participants = places()): Promise<void> {
-    daemon = await createRecoveryDaemon({
-      name: 'box1',
-      decisionLog: { connectionString: bank.log.connectionString },
-      participants: Object.fromEntries(
-        Object.entries(participants).map(([name, connectionString]) => [
-          name,
-          { connectionString },
-        ]),
-      ),
-    });
-    await daemon.whenReady;
-  }
   const examine = (...args: readonly string[]) => bank.json<Diagnosis>('doctor', ...args);
   it('finds nothing wrong with programs at work, a daemon, and servers that are durable', async () => {
     const tm = await bank.manager({ coordinator: 'checkout' });
@@ -73,7 +60,7 @@ describe('pgxa doctor', () => {
       await tx.on('orders').query('insert into marker values ($1)', [tx.id]);
       await tx.on('billing').query('insert into marker values ($1)', [tx.id]);
     });
-    await startDaemon();
+    daemon = await startDaemon(bank);
     const { code, data } = await waitFor(
       'the daemon to have noted its lists',
       async () => {

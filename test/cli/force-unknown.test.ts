@@ -8,7 +8,7 @@ import type { ForceResult } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli, startBuilt } from '../support/built-cli.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { sharedServer } from '../support/shared-server.ts';
-import { stopFollowing } from '../support/stop-following.ts';
+import { stopFollowing } from '../support/following.ts';
 import { createTriageBank, type Printed, type TriageBank } from '../support/triage-bank.ts';
 import { waitFor } from '../support/wait.ts';
 import { WireProxy } from '../support/wire-proxy.ts';

@@ -7,10 +7,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 
 import type { Diagnosis, Survey } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
+import { catchUp } from '../support/following.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 import { rollbackAll } from '../support/planted.ts';
-import { waitFor } from '../support/wait.ts';
 
 // Each command is a process of its own, and the machine may be busy.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: BUILD_TIMEOUT_MS });
@@ -45,21 +45,9 @@ describe('pgxa before a standby', () => {
     for (const one of bank.participants) await rollbackAll(one);
   });
 
-  async function catchUp(): Promise<void> {
-    const [row] = await primary.query('postgres', 'select pg_current_wal_flush_lsn()::text as lsn');
-    await waitFor('the standby to catch up', async () => {
-      const [replayed] = await standby.query(
-        'postgres',
-        'select pg_last_wal_replay_lsn() >= $1::pg_lsn as done',
-        [row?.['lsn']],
-      );
-      return replayed?.['done'] === true;
-    });
-  }
-
   it('list is partial, never empty good news', async () => {
     await bank.plant({ coordinator: 'silent', on: ['billing'] });
-    await catchUp();
+    await catchUp(primary, standby);
     const { code, data } = await bank.json<Survey>('list', ...before);
     expect(code).toBe(5);
     expect(data).toMatchObject({ complete: false, transactions: [] });
@@ -68,7 +56,7 @@ describe('pgxa before a standby', () => {
 
   it('force is refused, and says why; nothing is decided or ended', async () => {
     const { id } = await bank.plant({ coordinator: 'silent' });
-    await catchUp();
+    await catchUp(primary, standby);
     for (const way of ['commit', 'rollback']) {
       const end = await bank.pgxa('force', way, id, ...CONFIRMED, ...before);
       expect(end).toMatchObject({ code: 4, stdout: '' });
@@ -80,7 +68,7 @@ describe('pgxa before a standby', () => {
 
   it('a transaction whose branches all are on the standby cannot be seen, and the error says so', async () => {
     const { id } = await bank.plant({ coordinator: 'silent', on: ['billing'] });
-    await catchUp();
+    await catchUp(primary, standby);
     for (const args of [
       ['force', 'rollback', id, ...CONFIRMED, '--override'],
       ['resolve', id, '--yes'],
@@ -95,7 +83,7 @@ describe('pgxa before a standby', () => {
 
   it('resolve ends what it can see, leaves the standby alone, and ends with 5', async () => {
     const { id } = await bank.plant({ coordinator: 'retired', decision: 'commit' });
-    await catchUp();
+    await catchUp(primary, standby);
     const end = await bank.pgxa('resolve', id, '--yes', ...before);
     expect(end).toMatchObject({ code: 5 });
     expect(end.stderr).toMatch(/partial: participant billing is standby: .*connect to the primary/);
@@ -107,7 +95,7 @@ describe('pgxa before a standby', () => {
 
   it('a log that is a standby: force and resolve are refused, nothing is recorded', async () => {
     const { id } = await bank.plant({ coordinator: 'silent' });
-    await catchUp();
+    await catchUp(primary, standby);
     const places = Object.fromEntries(
       bank.participants.map((one) => [one.name, one.connectionString]),
     );
@@ -155,7 +143,7 @@ describe('pgxa before a standby', () => {
     expect(seen.data.findings).toContainEqual(
       expect.objectContaining({ participant: 'orders', check: 'standbys', severity: 'info' }),
     );
-    await catchUp();
+    await catchUp(primary, standby);
     await standby.promote();
     const promoted = await bank.json<Diagnosis>('doctor', ...before);
     expect(promoted.data.findings).toContainEqual(

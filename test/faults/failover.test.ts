@@ -12,7 +12,7 @@ import { createBank, type Bank } from '../support/bank.ts';
 import { FaultProxy } from '../support/proxy.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { sharedServer } from '../support/shared-server.ts';
-import { stopFollowing as stopFollowingOf } from '../support/stop-following.ts';
+import { catchUp, stopFollowing as stopFollowingOf } from '../support/following.ts';
 import { waitFor } from '../support/wait.ts';
 
 /**
@@ -30,7 +30,7 @@ describe('asynchronous failover of a participant', () => {
     bank = await createBank({ servers: [await sharedServer(), primary] });
     standby = await primary.createStandby({ name: 'billing-standby' });
     address = await FaultProxy.inFrontOf(bank.participant('billing').connectionString);
-    await catchUp();
+    await catchUp(primary, standby);
   });
   afterEach(async () => {
     await bank.close();
@@ -38,19 +38,6 @@ describe('asynchronous failover of a participant', () => {
     await standby.destroy();
     await primary.destroy();
   });
-
-  /** The standby has replayed all that the primary has written. */
-  async function catchUp(): Promise<void> {
-    const [row] = await primary.query('postgres', 'select pg_current_wal_flush_lsn()::text as lsn');
-    await waitFor('the standby to catch up', async () => {
-      const [replayed] = await standby.query(
-        'postgres',
-        'select pg_last_wal_replay_lsn() >= $1::pg_lsn as done',
-        [row?.['lsn']],
-      );
-      return replayed?.['done'] === true;
-    });
-  }
 
   const stopFollowing = (): Promise<void> => stopFollowingOf(standby);
 
@@ -119,7 +106,7 @@ describe('asynchronous failover of a participant', () => {
     try {
       const tm = await managerWith({});
       await tm.run(both);
-      await catchUp();
+      await catchUp(primary, standby);
       await waitFor(
         'the daemon to know the timeline',
         () => daemon.status().participants['billing']?.state === 'listed',
@@ -153,7 +140,7 @@ describe('asynchronous failover of a participant', () => {
   it('a committed branch is prepared again: recovery commits it, the decision was kept', async () => {
     const tm = await managerWith({
       'before-decide': async () => {
-        await catchUp();
+        await catchUp(primary, standby);
         await stopFollowing();
       },
     });
@@ -172,7 +159,7 @@ describe('asynchronous failover of a participant', () => {
   it('the standby itself is no participant: its empty list is no information', async () => {
     const tm = await managerWith({
       'after-decide': async () => {
-        await catchUp();
+        await catchUp(primary, standby);
         // Stale DNS: the address leads to the standby, which is not promoted.
         address.redirect({
           host: '127.0.0.1',

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { EmbeddedServer } from '../support/embedded-server.ts';
 import { copyDirectory } from '../support/embedded-template.ts';
 import type { TestServer } from '../support/servers.ts';
-import { stopFollowing } from '../support/stop-following.ts';
+import { stopFollowing } from '../support/following.ts';
 import { serverClaim, type Fault, type Field } from './nemesis.ts';
 import type { SoakDatabase } from './world.ts';
 

@@ -10,3 +10,16 @@ export async function stopFollowing(standby: TestServer): Promise<void> {
     return rows.length === 0;
   });
 }
+
+/** The standby has replayed all that its primary has written. */
+export async function catchUp(primary: TestServer, standby: TestServer): Promise<void> {
+  const [row] = await primary.query('postgres', 'select pg_current_wal_flush_lsn()::text as lsn');
+  await waitFor('the standby to catch up', async () => {
+    const [replayed] = await standby.query(
+      'postgres',
+      'select pg_last_wal_replay_lsn() >= $1::pg_lsn as done',
+      [row?.['lsn']],
+    );
+    return replayed?.['done'] === true;
+  });
+}
