@@ -66,7 +66,7 @@ describe('pgxa doctor, of work and doubt', () => {
     expect(of((await examine()).data, 'lease')).toEqual(['warning']);
     daemon = await startDaemon(bank);
     expect(of((await examine()).data, 'lease')).toEqual(['billing ok', 'orders ok']);
-    await daemon?.stop();
+    await daemon.stop();
     const { code, data } = await examine();
     expect(code).toBe(1);
     expect(of(data, 'lease')).toEqual(['billing fault', 'orders fault']);
