@@ -224,6 +224,14 @@ describe('the checkers of the soak', () => {
   };
   const hazard = { kind: 'final-heuristic', id: 'd', row: { kind: 'hazard' } };
 
+  it('a key that is used again behind a restore of the log that has forgotten it: excused', async () => {
+    const verdict = await planted((story) => {
+      find(story, 'begun', 'b')['key'] = 'k';
+      story.events.push({ kind: 'lost-decisions', ids: ['a'] });
+    });
+    expect(verdict).toEqual([]);
+  });
+
   it('a failover that lost a commit: excused, and only that transaction', async () => {
     expect(
       await planted((story) => {
@@ -247,6 +255,11 @@ describe('the checkers of the soak', () => {
       story.events.push(hazard);
     });
     expect(withRecord).toEqual([]);
+    const overlooked = await planted((story) => {
+      lostOnBilling(story, 'votes');
+      story.events.push({ kind: 'handed-out-again', participant: 'billing', ids: ['d'] });
+    });
+    expect(overlooked).toEqual([]);
     const guessed = await planted((story) => {
       lostOnBilling(story, 'votes');
       story.events.push({ ...hazard, row: { kind: 'rollback' } });

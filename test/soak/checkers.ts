@@ -118,7 +118,9 @@ const keys: Rule = (ledger) => {
       found.push(violation('I8 already done', id, `told that ${seen.existing} did it: not so`));
     }
   }
-  for (const [key, ids] of byKey) {
+  for (const [key, all] of byKey) {
+    // A log that is restored has forgotten the keys of what it has lost: nobody can refuse them.
+    const ids = all.filter((id) => !ledger.lostDecisions.has(id));
     if (ids.length > 1) found.push(violation('I8 key used twice', ids.join(' '), key));
   }
   return found;
@@ -220,7 +222,10 @@ const heuristics: Rule = (ledger) =>
     .filter((one) => !ledger.excusesHeuristic(one))
     .map(({ id, where, what }) => violation(`I16 heuristic (${where})`, id, what));
 
-/** A voted branch that a failover lost: nobody can mend it, but it must be known. */
+/**
+ * A voted branch that a failover lost: nobody can mend it, but it must be known. Unless the new server has given its
+ * xid to somebody else, who has committed: by its xid alone the branch is known (src/recovery/failover-check.ts).
+ */
 const detected: Rule = (ledger) => {
   const recorded = new Set(
     ledger.heuristics.filter(({ where }) => where === 'log').map(({ id }) => id),
@@ -228,6 +233,7 @@ const detected: Rule = (ledger) => {
   return [...ledger.lost].flatMap(([participant, { votes }]) =>
     [...votes]
       .filter((id) => ledger.decisions.get(id)?.outcome === 'commit' && !recorded.has(id))
+      .filter((id) => !ledger.handedOutAgain.has(`${participant} ${id}`))
       .map((id) => violation('I23 lost and not recorded', id, `its branch on ${participant}`)),
   );
 };

@@ -44,6 +44,7 @@ async function oursInDoubt(world: World): Promise<string[]> {
 
 export async function readAll(world: World, history: HistoryWriter): Promise<void> {
   for (const one of world.participants) await readParticipant(one, history);
+  for (const one of world.participants) await readHandedOutAgain(world, one, history);
   const { log } = world;
   const decisions = await log.server.query<{ id: string; outcome: string; by: string }>(
     log.database,
@@ -74,6 +75,31 @@ export async function readAll(world: World, history: HistoryWriter): Promise<voi
        from pgxa.audit where action like 'force %' order by audit.id`,
   );
   for (const row of forces) history.write('harness', { kind: 'final-force', ...row });
+}
+
+/** Branches that are missing, and whose xid is another transaction's by now: nobody can find them by it. */
+async function readHandedOutAgain(
+  { log }: World,
+  { name: participant, server, database }: SoakDatabase,
+  history: HistoryWriter,
+): Promise<void> {
+  const branches = await log.server.query<{ id: string; xid: string }>(
+    log.database,
+    `select transaction_id::text as id, b ->> 'xid' as xid
+       from pgxa.decision, jsonb_array_elements(branches) b
+      where outcome = 'commit' and b ->> 'participant' = $1 and b ->> 'xid' is not null`,
+    [participant],
+  );
+  const found = await server.query<{ id: string }>(
+    database,
+    `select id::text as id from unnest($1::uuid[], $2::xid8[]) as t (id, xid)
+      where not exists (select from marker where transaction_id = id)
+        and case when xid < pg_snapshot_xmax(pg_current_snapshot())
+                 then pg_xact_status(xid) = 'committed' end`,
+    [branches.map(({ id }) => id), branches.map(({ xid }) => xid)],
+  );
+  const ids = found.map(({ id }) => id);
+  if (ids.length > 0) history.write('harness', { kind: 'handed-out-again', participant, ids });
 }
 
 /** By what the log holds, and by what an operator is shown (I24). */

@@ -113,6 +113,12 @@ export type HarnessEvent =
       readonly commits: readonly string[];
       readonly votes: readonly string[];
     }
+  /** The server has handed the xids of these lost branches out again, and what got them is committed. */
+  | {
+      readonly kind: 'handed-out-again';
+      readonly participant: string;
+      readonly ids: readonly string[];
+    }
   /** The log was restored from a copy that is older than these decisions. */
   | { readonly kind: 'lost-decisions'; readonly ids: readonly string[] }
   | { readonly kind: 'final-marker'; readonly participant: string; readonly row: MarkerRow }

@@ -70,6 +70,8 @@ export class Ledger {
   /** What a failover made a participant lose although it had been acknowledged. */
   readonly lost = new Map<string, { commits: Set<string>; votes: Set<string> }>();
   readonly lostDecisions = new Set<string>();
+  /** By `participant transaction`: another transaction answers for its xid. */
+  readonly handedOutAgain = new Set<string>();
   least: Least = { ok: 1, fail: 1, info: 0, faults: [], types: [] };
   quietAfterMs: number | undefined;
   seed = 0;
@@ -233,6 +235,9 @@ export class Ledger {
       }
       case 'final-force':
         this.#addForce(event);
+        return;
+      case 'handed-out-again':
+        for (const id of event.ids) this.handedOutAgain.add(`${event.participant} ${id}`);
         return;
       case 'lost-decisions':
         for (const id of event.ids) this.lostDecisions.add(id);
