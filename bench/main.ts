@@ -16,6 +16,7 @@ import {
   WORKLOADS,
   type BenchOptions,
 } from './speed/plan.ts';
+import { startupRatio } from './startup.ts';
 
 process.env['PGXA_TEST_PROVIDER'] = 'embedded';
 
@@ -61,6 +62,17 @@ program
   .action(async (what: string, options: GrowthOptions & Output) => {
     const found = await runGrowth(what, options);
     if (options.json !== undefined) await writeFile(options.json, JSON.stringify(found, null, 2));
+  });
+
+program
+  .command('startup')
+  .description('`pgxa --help` beside Node that does nothing.')
+  .option('--rounds <number>', 'how often each one runs', number(1, 1_000), 25)
+  .action(async ({ rounds }: { readonly rounds: number }) => {
+    const { median, min, max } = await startupRatio(rounds);
+    console.log(
+      `pgxa --help to node -e 0: ${median.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)}), target ≤ 3`,
+    );
   });
 
 await program.parseAsync();

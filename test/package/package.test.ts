@@ -164,19 +164,9 @@ describe('the package', () => {
     expect(stdout).toBe('');
   });
 
-  it('has a command that shows its help within three starts of Node', async () => {
+  it('has a command that shows its help', async () => {
     const main = join(project, 'node_modules', 'pgxa', 'dist', 'cli', 'main.js');
-    const fastest = async (args: readonly string[]): Promise<number> => {
-      const times: number[] = [];
-      for (let round = 0; round < 5; round += 1) {
-        const begin = performance.now();
-        await run(process.execPath, args);
-        times.push(performance.now() - begin);
-      }
-      // The fastest: what others do on this machine at the same time only makes it slower.
-      return Math.min(...times);
-    };
-    expect(await fastest([main, '--help'])).toBeLessThan(3 * (await fastest(['-e', '0'])));
+    expect((await run(process.execPath, [main, '--help'])).stdout).toContain('Usage: pgxa');
   });
 
   it('has a command that makes the log and runs a daemon, with its own dependencies alone', async () => {
