@@ -17,7 +17,8 @@ import type { Runtime } from './runtime.ts';
 export type RegisterServer = (name: string, facts: ServerFacts) => Promise<void>;
 
 export interface OpenParticipantsOptions {
-  readonly config: Pick<Config, 'coordinator' | 'connectTimeoutMs' | 'participants'>;
+  readonly config: Pick<Config, 'coordinator' | 'connectTimeoutMs' | 'participants'> &
+    Partial<Pick<Config, 'timeoutMs'>>;
   readonly runtime: Runtime;
   readonly publish: Publish;
   readonly register: RegisterServer;
@@ -142,6 +143,7 @@ function makeParticipant(
     settings,
     connectTimeoutMs: config.connectTimeoutMs,
     lockTimeoutMs,
+    timeoutMs: ownPool === undefined ? undefined : config.timeoutMs,
     runtime,
     register,
     followRegister,

@@ -62,10 +62,10 @@ export interface BranchEvidence {
   /** Full transaction id (xid8) as decimal digits; undefined if the branch has none. */
   readonly xid: string | undefined;
   /**
-   * LSN of the last checkpoint when the id was seen. Unless the branch is prepared (which flushes the id), a
-   * status of the id is this branch's own only while the checkpoint is the same.
+   * Of the server, as its session knew it. Unless the branch is prepared (which flushes the id), a status of
+   * the id is this branch's own only while the server has not crashed since.
    */
-  readonly checkpoint: string | undefined;
+  readonly incarnation: string | undefined;
   readonly server: ServerIdentity;
   readonly backend: Backend;
 }

@@ -1,5 +1,5 @@
 /** What the server's answers to PREPARE and COMMIT prove (invariant 3). Pure. */
-import type { UnitStep } from '../postgres/sync-unit.ts';
+import type { OwnStep } from '../postgres/unit-steps.ts';
 import { isUnconfirmed } from '../postgres/unconfirmed.ts';
 import type { BranchEvidence, OnePhaseReply, Vote } from '../states.ts';
 import { isConnectionLoss, meaningOfPrepareFailure, sqlstateOf } from './sqlstate.ts';
@@ -15,15 +15,19 @@ export interface Circumstances {
 }
 
 const IN_FAILED_TRANSACTION = '25P02';
+/**
+ * Only a warning: a COMMIT outside of a transaction is answered by COMMIT, and a PREPARE that came with other
+ * statements in one simple query prepares a transaction that holds nothing.
+ */
+const NO_TRANSACTION = '25P01';
 
-/** The command tag is the vote, and a replication warning takes it back. */
-export function voteOf(prepare: UnitStep, circumstances: Circumstances): Vote {
+/** The command tag is the vote, and a warning takes it back. */
+export function voteOf(prepare: OwnStep, circumstances: Circumstances): Vote {
   const { failure, firstError, lost, evidence } = circumstances;
-  const tag = prepare.result?.command;
+  const tag = prepare.command;
   if (tag === 'PREPARE') {
-    if (isProvenDurable(prepare)) return { kind: 'yes', evidence };
-    const error = new Error('PREPARE was not confirmed by the synchronous standby');
-    return { kind: 'unknown', error, evidence };
+    const error = doubtOf('PREPARE', prepare);
+    return error === undefined ? { kind: 'yes', evidence } : { kind: 'unknown', error, evidence };
   }
   if (tag !== undefined) {
     return {
@@ -37,13 +41,12 @@ export function voteOf(prepare: UnitStep, circumstances: Circumstances): Vote {
   return isNo ? { kind: 'no', error } : { kind: 'unknown', error, evidence };
 }
 
-export function onePhaseReplyOf(commit: UnitStep, circumstances: Circumstances): OnePhaseReply {
+export function onePhaseReplyOf(commit: OwnStep, circumstances: Circumstances): OnePhaseReply {
   const { failure, firstError, lost, evidence } = circumstances;
-  const tag = commit.result?.command;
+  const tag = commit.command;
   if (tag === 'COMMIT') {
-    if (isProvenDurable(commit)) return { kind: 'committed' };
-    const error = new Error('COMMIT was not confirmed by the synchronous standby');
-    return { kind: 'unknown', error, evidence };
+    const error = doubtOf('COMMIT', commit);
+    return error === undefined ? { kind: 'committed' } : { kind: 'unknown', error, evidence };
   }
   if (tag !== undefined) {
     const error = firstError ?? new Error(`the server answered COMMIT with ${tag}`);
@@ -55,8 +58,15 @@ export function onePhaseReplyOf(commit: UnitStep, circumstances: Circumstances):
     : { kind: 'rolled-back', error };
 }
 
-function isProvenDurable({ notices }: UnitStep): boolean {
-  return !isUnconfirmed(notices);
+/** Why the tag alone is no proof. */
+function doubtOf(command: string, { notices }: OwnStep): Error | undefined {
+  if (isUnconfirmed(notices)) {
+    return new Error(`${command} was not confirmed by the synchronous standby`);
+  }
+  if (notices.includes(NO_TRANSACTION)) {
+    return new Error(`${command} found no transaction: that of the branch had ended before`);
+  }
+  return undefined;
 }
 
 /** In a failed transaction, what failed it says more than "is aborted". */

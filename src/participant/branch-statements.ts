@@ -3,39 +3,27 @@
  * whatever is found by name says where, so that nothing else answers for the server.
  */
 import type { QueryResult } from '../postgres/client.ts';
-import { unitStep, type UnitStep } from '../postgres/sync-unit.ts';
+import { ownStep, type UnitStep } from '../postgres/unit-steps.ts';
 import { quoteGid } from './gid.ts';
 import type { BranchSpec } from './participant.ts';
-import type { ServerFacts } from './server-facts.ts';
+import { INCARNATION_SQL, type ServerFacts } from './server-facts.ts';
 
-/**
- * The branch's own transaction id: null until it has written something. With it the last checkpoint: an
- * id that was not flushed is handed out again after a crash, on the same timeline, and every crash
- * recovery ends with a checkpoint. While it is the same, the id is still this branch's own.
- */
-export const PROBE_SQL = `
-  select pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
-         pg_catalog.pg_backend_pid() as pid,
-         case when pg_catalog.pg_current_xact_id_if_assigned() is not null
-              then (select checkpoint_lsn::pg_catalog.text
-                      from pg_catalog.pg_control_checkpoint()) end as checkpoint`;
-/** The last look before a vote or a commit: the xid, and warnings made sure to be sent (they are evidence). */
-export const LAST_LOOK_SQL = `
-  select pg_catalog.set_config('client_min_messages', 'warning', true),
-         pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
-         pg_catalog.pg_backend_pid() as pid`;
-/**
- * The same before PREPARE, which assigns an id to a branch that has none: so that there is evidence of every
- * prepared branch.
- */
-export const VOTE_LOOK_SQL = LAST_LOOK_SQL.replace('_if_assigned', '');
+/** The branch's own transaction id: null until it has written something. */
+export const PROBE_SQL = 'select pg_catalog.pg_current_xact_id_if_assigned()';
+/** The same where a pooler may have put another session, and server, in the place of the one that was looked at. */
+export const POOLED_PROBE_SQL = `
+  select pg_catalog.pg_current_xact_id_if_assigned(), pg_catalog.pg_backend_pid(), ${INCARNATION_SQL}`;
+/** Before PREPARE, to a branch that has no id yet: so that there is evidence of every prepared branch. */
+export const ASSIGN_SQL = 'select pg_catalog.pg_current_xact_id()';
+/** Warnings are evidence, and a function of the application may have hidden them. */
+export const SHOW_WARNINGS_SQL = 'set local client_min_messages = warning';
 /** Session-level locks survive the transaction and would leak to the next user of the connection. */
 export const UNLOCK_SQL = 'select pg_catalog.pg_advisory_unlock_all()';
 /** A deferred constraint fails here, under statement_timeout and with its own error. */
 export const CONSTRAINTS_SQL = 'set constraints all immediate';
 
 /** A reader waits for the decision, which may come just before the deadline. */
-const IDLE_GRACE_MS = 10_000;
+export const IDLE_GRACE_MS = 10_000;
 
 export function prepareSql(gid: string): string {
   return `prepare transaction ${quoteGid(gid)}`;
@@ -49,32 +37,38 @@ export function beginSql({
   return `begin${isolation}${readOnly ? ' read only' : ''}`;
 }
 
-/** Limits that end the branch on the server when this process cannot; never above the session's own. */
+/**
+ * Limits that end the branch on the server when this process cannot; never above the session's own. A session that
+ * was given those of the manager (branch-session.ts) keeps them while at least half of the time is left: whatever
+ * happens, they end what a dead process has left behind within twice its deadline.
+ */
 export function limitsOf(
   remaining: number,
   lockTimeoutMs: number,
-  facts: ServerFacts,
+  { facts, isSetUp }: { readonly facts: ServerFacts; readonly isSetUp: boolean },
 ): UnitStep | undefined {
   const remainingMs = Math.max(1, Math.ceil(remaining));
-  const wanted: readonly (readonly [string, number, number])[] = [
-    ['lock_timeout', Math.min(remainingMs, lockTimeoutMs), facts.lockTimeoutMs],
-    ['statement_timeout', remainingMs, facts.statementTimeoutMs],
-    ['idle_in_transaction_session_timeout', remainingMs + IDLE_GRACE_MS, facts.idleTimeoutMs],
-  ];
-  const tighter = wanted.filter(([, limitMs, ownMs]) => ownMs === 0 || limitMs < ownMs);
+  const slack = isSetUp ? 2 : 1;
+  const isAbove = (ownMs: number, limitMs: number): boolean =>
+    ownMs === 0 || limitMs * slack < ownMs;
+  const lockMs = Math.min(remainingMs, lockTimeoutMs);
+  const idleMs = remainingMs + IDLE_GRACE_MS;
+  const tighter: (readonly [string, number])[] = [];
+  if (isAbove(facts.lockTimeoutMs, lockMs)) tighter.push(['lock_timeout', lockMs]);
+  if (isAbove(facts.statementTimeoutMs, remainingMs)) {
+    tighter.push(['statement_timeout', remainingMs]);
+  }
+  if (isAbove(facts.idleTimeoutMs, idleMs)) {
+    tighter.push(['idle_in_transaction_session_timeout', idleMs]);
+  }
   if (tighter.length === 0) return undefined;
   const calls = tighter.map(
     ([name], index) => `pg_catalog.set_config('${name}', $${index + 1}, true)`,
   );
-  return unitStep(
+  return ownStep(
     `select ${calls.join(', ')}`,
     tighter.map(([, limitMs]) => `${limitMs}ms`),
   );
-}
-
-export function xidOf(probe: UnitStep | undefined): string | undefined {
-  const row = probe?.result?.rows[0] as { xid: string | null } | undefined;
-  return row?.xid ?? undefined;
 }
 
 const ROW_CHANGES = ['INSERT', 'UPDATE', 'DELETE', 'MERGE', 'COPY'];

@@ -134,7 +134,7 @@ export interface Participant {
    * The fate of the transaction id of a branch that was not prepared, or `no-information`. Rejects when the
    * server does not answer.
    */
-  xactStatus(evidence: Pick<BranchEvidence, 'xid' | 'checkpoint' | 'server'>): Promise<XactStatus>;
+  xactStatus(evidence: Pick<BranchEvidence, 'xid' | 'incarnation' | 'server'>): Promise<XactStatus>;
   /**
    * What the server that answers says of an id, whatever history the id is from. Rejects when it does not answer,
    * or is a standby.

@@ -2,20 +2,21 @@ import { HeuristicOutcomeError, toError } from '../errors.ts';
 import type { Notice, PoolClientLike, QueryConfig, QueryResult } from '../postgres/client.ts';
 import { ConnectionLostError } from '../postgres/connection-lost.ts';
 import { cutOff } from '../postgres/end.ts';
-import { SyncUnit, unitStep, type UnitStep } from '../postgres/sync-unit.ts';
+import { SyncUnit } from '../postgres/sync-unit.ts';
+import { ownStep, queryStep, type OwnStep, type UnitStep } from '../postgres/unit-steps.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Backend, BranchEvidence, BranchWork, OnePhaseReply, Vote } from '../states.ts';
+import { EXECUTE_PROBE_SQL, EXECUTE_UNLOCK_SQL, type BranchSession } from './branch-session.ts';
 import {
+  ASSIGN_SQL,
   beginSql,
   changesRows,
   CONSTRAINTS_SQL,
-  LAST_LOOK_SQL,
   limitsOf,
+  POOLED_PROBE_SQL,
   prepareSql,
-  PROBE_SQL,
+  SHOW_WARNINGS_SQL,
   UNLOCK_SQL,
-  VOTE_LOOK_SQL,
-  xidOf,
 } from './branch-statements.ts';
 import type { Branch, BranchSpec, StatementTraits } from './participant.ts';
 import type { ServerFacts } from './server-facts.ts';
@@ -28,9 +29,11 @@ export interface BranchHost {
   readonly lockTimeoutMs: number;
   readonly runtime: Runtime;
   /** A client that is idle and on the registered server, with the facts of its session. */
-  acquire(signal: AbortSignal): Promise<{ client: PoolClientLike; facts: ServerFacts }>;
-  /** Facts of the session as it is now: behind a pooler it may be another one than before. */
-  factsOf(client: PoolClientLike): Promise<ServerFacts>;
+  acquire(signal: AbortSignal): Promise<BranchSession>;
+  /** The session as it is now: behind a pooler it may be another one than before. */
+  sessionOf(client: PoolClientLike): Promise<BranchSession>;
+  /** Something took away what the session was given: it is not given again. */
+  leaveSessionsAlone(): void;
   /** Ends a backend whose client is gone, in the background. */
   fenceLater(backend: Backend): void;
 }
@@ -50,13 +53,14 @@ export class PostgresBranch implements Branch {
   readonly #spec: BranchSpec;
   #client: PoolClientLike | undefined;
   #facts: ServerFacts | undefined;
+  /** See BranchSession. */
+  #isSetUp = false;
   #unit: SyncUnit | undefined;
   #opened = false;
   #released = false;
   /** The session holds something that the next user of the connection must not see. */
   #dirty = false;
   #xid: string | undefined;
-  #checkpoint: string | undefined;
   /** Statements ran since the server was last asked for the xid. */
   #stale = false;
   /** A statement has surely changed rows: the branch is a writer whatever its xid is. */
@@ -118,10 +122,8 @@ export class PostgresBranch implements Branch {
     if (this.#lost !== undefined) return { kind: 'failed', error: this.#lost };
     const sureWriter = this.#changedRows && this.#firstError === undefined;
     if (!sureWriter && (this.#stale || this.#firstError !== undefined)) {
-      const probe = unitStep(PROBE_SQL);
       try {
-        await this.#run([probe]);
-        await this.#noteProbe(probe);
+        await this.#probe();
       } catch (thrown) {
         // 25P02 in a failed block: what matters is the error that failed it.
         return { kind: 'failed', error: this.#firstError ?? this.#fail(toError(thrown)) };
@@ -136,15 +138,15 @@ export class PostgresBranch implements Branch {
       this.#release(true);
       return { kind: 'no', error: this.#lost };
     }
-    const look = unitStep(VOTE_LOOK_SQL);
-    const prepare = unitStep(prepareSql(gid));
+    const assign = this.#xid === undefined ? [ownStep(ASSIGN_SQL)] : [];
+    const prepare = ownStep(prepareSql(gid));
     let failure: Error | undefined;
     try {
-      await this.#run([look, unitStep(CONSTRAINTS_SQL), prepare, unitStep(UNLOCK_SQL)]);
+      await this.#end([ownStep(SHOW_WARNINGS_SQL), ...assign, ownStep(CONSTRAINTS_SQL), prepare]);
     } catch (thrown) {
       failure = toError(thrown);
     }
-    this.#xid ??= xidOf(look);
+    this.#xid ??= assign[0]?.row?.[0] ?? undefined;
     const vote = voteOf(prepare, this.#circumstances(failure));
     this.#release(failure !== undefined || vote.kind !== 'yes');
     return vote;
@@ -155,12 +157,12 @@ export class PostgresBranch implements Branch {
   }
 
   async commitReadOnly(): Promise<Vote> {
-    const commit = unitStep('commit');
+    const commit = ownStep('commit');
     const cancelTimer = this.#host.runtime.after(READER_REPLY_MS, () => {
       this.#release(true);
     });
     try {
-      await this.#run([commit, unitStep(UNLOCK_SQL)]);
+      await this.#end([commit]);
     } catch (thrown) {
       const error = this.#fail(toError(thrown));
       this.#release(true);
@@ -169,7 +171,7 @@ export class PostgresBranch implements Branch {
       cancelTimer();
     }
     this.#release(false);
-    if (commit.result?.command === 'COMMIT') return { kind: 'read-only' };
+    if (commit.command === 'COMMIT') return { kind: 'read-only' };
     return {
       kind: 'no',
       error: this.#firstError ?? new Error('the server rolled the branch back'),
@@ -182,7 +184,7 @@ export class PostgresBranch implements Branch {
       this.#release(true);
       return { kind: 'rolled-back', error: this.#lost };
     }
-    const commit = unitStep('commit');
+    const commit = ownStep('commit');
     // From here on the deadline must not end the session: its COMMIT is the decision.
     this.#spec.signal.removeEventListener('abort', this.#onAbort);
     const replyMs = Math.max(0, this.#spec.remainingMs()) + COMMIT_REPLY_EXTRA_MS;
@@ -191,8 +193,7 @@ export class PostgresBranch implements Branch {
     });
     let failure: Error | undefined;
     try {
-      const look = unitStep(LAST_LOOK_SQL);
-      await this.#run([look, unitStep(CONSTRAINTS_SQL), commit, unitStep(UNLOCK_SQL)]);
+      await this.#end([ownStep(SHOW_WARNINGS_SQL), ownStep(CONSTRAINTS_SQL), commit]);
     } catch (thrown) {
       failure = toError(thrown);
     } finally {
@@ -220,7 +221,7 @@ export class PostgresBranch implements Branch {
       if (backend !== undefined) this.#host.fenceLater(backend);
     });
     try {
-      await this.#run([unitStep('rollback'), unitStep(UNLOCK_SQL)]);
+      await this.#end([ownStep('rollback')]);
       this.#release(false);
     } catch {
       // The session ends, and with it the transaction.
@@ -232,10 +233,8 @@ export class PostgresBranch implements Branch {
 
   /** Only an xid that is known before COMMIT is sent can settle a lost reply to it. */
   async #learnXid(): Promise<void> {
-    const probe = unitStep(PROBE_SQL);
     try {
-      await this.#run([probe]);
-      await this.#noteProbe(probe);
+      await this.#probe();
     } catch (thrown) {
       this.#lost ??= this.#fail(toError(thrown));
     }
@@ -244,22 +243,22 @@ export class PostgresBranch implements Branch {
   /** BEGIN, limits, the first statement and the probe in one round trip, under one Sync. */
   async #openWith(query: QueryConfig, together: boolean): Promise<QueryResult | QueryResult[]> {
     this.#opened = true;
-    const { client, facts } = await this.#host.acquire(this.#spec.signal);
+    const session = await this.#host.acquire(this.#spec.signal);
     if (this.#ended) {
-      client.release();
+      session.client.release();
       throw new Error('the transaction was rolled back while its branch waited for a connection');
     }
-    this.#take(client, facts);
-    const begin = unitStep(beginSql(this.#spec));
-    const limits = limitsOf(this.#spec.remainingMs(), this.#host.lockTimeoutMs, facts);
-    const first: UnitStep = { query, notices: [] };
-    const probe = unitStep(PROBE_SQL);
-    const opening = [begin, ...(limits === undefined ? [] : [limits])];
+    this.#take(session);
+    const begin = ownStep(beginSql(this.#spec));
+    const limits = limitsOf(this.#spec.remainingMs(), this.#host.lockTimeoutMs, session);
+    const first = queryStep(query);
+    const probe = this.#probeStep();
+    const opening = limits === undefined ? [begin] : [begin, limits];
     try {
-      await this.#run(together ? [...opening, first, probe] : opening);
+      await this.#run(together ? [...opening, first, probe] : opening, 'extended');
     } catch (thrown) {
       // Without a transaction around it nothing may follow on this session.
-      if (begin.result === undefined) this.#lost = toError(thrown);
+      if (begin.command === undefined) this.#lost = toError(thrown);
       throw thrown;
     }
     if (!together) return this.#statement(query);
@@ -288,25 +287,38 @@ export class PostgresBranch implements Branch {
     return result;
   }
 
-  async #run(steps: readonly UnitStep[]): Promise<void> {
+  async #run(steps: readonly UnitStep[], manner: 'extended' | 'simple'): Promise<void> {
     const client = this.#heldClient();
-    const { getTypeParser } = client as {
-      getTypeParser?: (oid: number, format: string) => unknown;
-    };
-    const types =
-      getTypeParser === undefined
-        ? undefined
-        : {
-            getTypeParser: (oid: number, format: string) => getTypeParser.call(client, oid, format),
-          };
-    const unit = new SyncUnit(steps, types);
+    const types = 'getTypeParser' in client ? client : undefined;
+    const unit = new SyncUnit(steps, { manner, types });
     this.#unit = unit;
     try {
       client.query(unit);
       await unit.done;
+    } catch (thrown) {
+      const isOwn = unit.currentStep !== undefined && !('query' in unit.currentStep);
+      // Whatever deallocated them would do so again.
+      if (isOwn && sqlstateOf(thrown) === NO_SUCH_STATEMENT) this.#host.leaveSessionsAlone();
+      throw thrown;
     } finally {
       this.#unit = undefined;
     }
+  }
+
+  /** The last steps of the branch in its session, which may then go to somebody else. */
+  #end(steps: readonly OwnStep[]): Promise<void> {
+    const unlock = ownStep(this.#isSetUp ? EXECUTE_UNLOCK_SQL : UNLOCK_SQL);
+    return this.#run([...steps, unlock], 'simple');
+  }
+
+  #probeStep(): OwnStep {
+    return ownStep(this.#isSetUp ? EXECUTE_PROBE_SQL : POOLED_PROBE_SQL);
+  }
+
+  async #probe(): Promise<void> {
+    const probe = this.#probeStep();
+    await this.#run([probe], 'simple');
+    await this.#noteProbe(probe);
   }
 
   #heldClient(): PoolClientLike {
@@ -315,9 +327,10 @@ export class PostgresBranch implements Branch {
     return this.#client;
   }
 
-  #take(client: PoolClientLike, facts: ServerFacts): void {
+  #take({ client, facts, isSetUp }: BranchSession): void {
     this.#client = client;
     this.#facts = facts;
+    this.#isSetUp = isSetUp;
     // A Sync for each query would let a statement run although its BEGIN failed: see SyncUnit.
     if (client.pipeline === true) {
       client.pipeline = false;
@@ -375,16 +388,15 @@ export class PostgresBranch implements Branch {
     this.#changedRows ||= results.some(changesRows);
   }
 
-  async #noteProbe(probe: UnitStep): Promise<void> {
-    const row = probe.result?.rows[0] as ProbeRow | undefined;
-    if (this.#xid === undefined && row?.xid !== undefined) {
-      this.#xid = row.xid ?? undefined;
-      this.#checkpoint = row.checkpoint ?? undefined;
-    }
+  async #noteProbe({ row }: OwnStep): Promise<void> {
+    if (row === undefined) return;
+    const [xid, pid, incarnation] = row;
+    this.#xid ??= xid ?? undefined;
     this.#stale = false;
-    if (row !== undefined && row.pid !== this.#facts?.backend.pid) {
-      this.#facts = await this.#host.factsOf(this.#heldClient());
-    }
+    if (this.#isSetUp) return;
+    const isSame =
+      Number(pid) === this.#facts?.backend.pid && incarnation === this.#facts.incarnation;
+    if (!isSame) this.#facts = (await this.#host.sessionOf(this.#heldClient())).facts;
   }
 
   #fail(error: Error): Error {
@@ -410,15 +422,12 @@ export class PostgresBranch implements Branch {
       participant: this.participant,
       branch: this.ordinal,
       xid: this.#xid,
-      checkpoint: this.#checkpoint,
+      incarnation: facts.incarnation,
       server: facts.server,
       backend: facts.backend,
     };
   }
 }
 
-interface ProbeRow {
-  readonly xid: string | null;
-  readonly pid: number;
-  readonly checkpoint: string | null;
-}
+/** invalid_sql_statement_name */
+const NO_SUCH_STATEMENT = '26000';

@@ -12,6 +12,7 @@ import type {
   ServerIdentity,
   XactStatus,
 } from '../states.ts';
+import { isDirect, setUpBranchSession, type BranchSession } from './branch-session.ts';
 import { finishBranch } from './finisher.ts';
 import type {
   Branch,
@@ -47,6 +48,8 @@ export interface PostgresParticipantOptions {
   readonly settings: ConnectionSettings;
   readonly connectTimeoutMs: number;
   readonly lockTimeoutMs: number;
+  /** Of transactions that say nothing else; given to the sessions of a pool that is ours alone. */
+  readonly timeoutMs: number | undefined;
   readonly runtime: Runtime;
   /** Compares with, or makes, the registration in the decision log; throws ConfigError if refused. */
   readonly register: (facts: ServerFacts) => Promise<void>;
@@ -78,8 +81,9 @@ export class PostgresParticipant implements Participant, BranchHost {
   readonly #options: PostgresParticipantOptions;
   readonly #connections: ConnectionGroup;
   readonly #fates: XactFates;
-  /** Facts of the sessions in the pool, asked once for each. */
-  readonly #facts = new WeakMap<PoolClientLike, ServerFacts>();
+  /** What is known of the sessions in the pool, asked once for each. */
+  readonly #sessions = new WeakMap<PoolClientLike, BranchSession>();
+  #leavesSessionsAlone = false;
   #registered: ServerIdentity | undefined;
   #registerAgainMs = 0;
   #registering: Promise<ServerIdentity> | undefined;
@@ -158,14 +162,14 @@ export class PostgresParticipant implements Participant, BranchHost {
 
   async xactStatus({
     xid,
-    checkpoint,
+    incarnation,
     server: original,
-  }: Pick<BranchEvidence, 'xid' | 'checkpoint' | 'server'>): Promise<XactStatus> {
+  }: Pick<BranchEvidence, 'xid' | 'incarnation' | 'server'>): Promise<XactStatus> {
     if (xid === undefined) return 'no-information';
     const answer = await this.#fates.status(xid);
     const sameHistory = answer.server !== undefined && isSameHistory(answer.server, original);
     // After a crash the id may be another transaction's; if so, ours was lost, and "aborted" is right still.
-    const isOurs = checkpoint !== undefined && answer.checkpoint === checkpoint;
+    const isOurs = incarnation !== undefined && answer.incarnation === incarnation;
     if (!sameHistory || (!isOurs && answer.status !== 'aborted')) return 'no-information';
     return answer.status;
   }
@@ -208,7 +212,7 @@ export class PostgresParticipant implements Participant, BranchHost {
     return { kind: 'listed', server: facts.server, branches, slots };
   }
 
-  async acquire(signal: AbortSignal): Promise<{ client: PoolClientLike; facts: ServerFacts }> {
+  async acquire(signal: AbortSignal): Promise<BranchSession> {
     for (let checkout = 1; checkout <= CHECKOUTS_MAX; checkout += 1) {
       const client = await this.#checkOut(signal);
       const status = client.getTransactionStatus?.();
@@ -218,13 +222,14 @@ export class PostgresParticipant implements Participant, BranchHost {
         continue;
       }
       // It was made while the name led to another server.
-      const known = this.#facts.get(client);
-      if (known !== undefined && !this.#isRegistered(known.server)) {
+      const known = this.#sessions.get(client);
+      if (known !== undefined && !this.#isRegistered(known.facts.server)) {
         client.release(true);
         continue;
       }
+      if (known !== undefined) return known;
       try {
-        return { client, facts: await this.#factsInTime(client, signal) };
+        return await this.#lookAt(client, signal);
       } catch (error) {
         client.release(true);
         throw error;
@@ -235,23 +240,37 @@ export class PostgresParticipant implements Participant, BranchHost {
     );
   }
 
-  async factsOf(client: PoolClientLike): Promise<ServerFacts> {
+  async sessionOf(client: PoolClientLike): Promise<BranchSession> {
     const { rows } = (await client.query(SERVER_FACTS_SQL)) as { rows: ServerFactsRow[] };
     const facts = onlyRow(rows);
     await this.#verify(facts);
-    this.#facts.set(client, facts);
-    return facts;
+    const session = { client, facts, isSetUp: false };
+    this.#sessions.set(client, session);
+    return session;
+  }
+
+  leaveSessionsAlone(): void {
+    this.#leavesSessionsAlone = true;
   }
 
   /** The deadline counts here too: a new connection may be as silent as any. */
-  async #factsInTime(client: PoolClientLike, signal: AbortSignal): Promise<ServerFacts> {
-    const known = this.#facts.get(client);
-    if (known !== undefined) return known;
+  async #lookAt(client: PoolClientLike, signal: AbortSignal): Promise<BranchSession> {
     // Until a branch listens, nobody does, and an unheard error ends the process.
     client.on('error', ignoreError);
-    const facts = await untilAborted(signal, this.factsOf(client));
+    const session = await untilAborted(signal, this.#setUp(client));
     client.removeListener('error', ignoreError);
-    return facts;
+    return session;
+  }
+
+  async #setUp(client: PoolClientLike): Promise<BranchSession> {
+    const session = await this.sessionOf(client);
+    const { timeoutMs, lockTimeoutMs } = this.#options;
+    const isOurs = timeoutMs !== undefined && isDirect(client, session.facts);
+    if (!isOurs || this.#leavesSessionsAlone) return session;
+    const facts = await setUpBranchSession(client, session.facts, { lockTimeoutMs, timeoutMs });
+    const set = { client, facts, isSetUp: true };
+    this.#sessions.set(client, set);
+    return set;
   }
 
   async close(): Promise<void> {

@@ -9,6 +9,13 @@ export interface ServerFacts {
   readonly databaseName: string;
   /** Start of the server, with microseconds: tells a server from a physical copy that runs beside it. */
   readonly runningSince: string;
+  /**
+   * Changes with every start of the server and with every crash recovery, and with nothing else. After a crash
+   * transaction ids that were not flushed are handed out again, on the same timeline. A server that recovers
+   * from a crash without a new start has replayed up to a later place each time, and remembers it until it is
+   * started anew. A session is never older than that, so once for each session is enough.
+   */
+  readonly incarnation: string;
   readonly maxPreparedTransactions: number;
   readonly versionNumber: number;
   /** Session defaults in milliseconds; 0 is "no limit". */
@@ -17,6 +24,10 @@ export interface ServerFacts {
   readonly idleTimeoutMs: number;
   readonly defaultIsolation: string;
 }
+
+/** See `incarnation`: start of the server, and up to where it has replayed since, if it has. */
+export const INCARNATION_SQL = `pg_catalog.concat(
+           extract(epoch from pg_catalog.pg_postmaster_start_time()), ' ', pg_catalog.pg_last_wal_replay_lsn())`;
 
 /**
  * One row, answered by every role on primaries and standbys. It runs in sessions of the application too, whose
@@ -36,6 +47,7 @@ export const SERVER_FACTS_SQL = `
            where datname operator(pg_catalog.=) pg_catalog.current_database()) as database_oid,
          pg_catalog.current_database()::pg_catalog.text as database_name,
          extract(epoch from pg_catalog.pg_postmaster_start_time())::pg_catalog.text as running_since,
+         ${INCARNATION_SQL} as incarnation,
          pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as version_number,
          (select pg_catalog.jsonb_object_agg(name, setting) from pg_catalog.pg_settings
            where name operator(pg_catalog.=) any (array[
@@ -52,6 +64,7 @@ export interface ServerFactsRow {
   readonly database_oid: string;
   readonly database_name: string;
   readonly running_since: string;
+  readonly incarnation: string;
   readonly version_number: number;
   readonly settings: Readonly<Record<string, string>>;
 }
@@ -68,6 +81,7 @@ export function factsOfRow(row: ServerFactsRow): ServerFacts {
     inRecovery: row.in_recovery,
     databaseName: row.database_name,
     runningSince: row.running_since,
+    incarnation: row.incarnation,
     versionNumber: row.version_number,
     maxPreparedTransactions: setting('max_prepared_transactions'),
     lockTimeoutMs: setting('lock_timeout'),

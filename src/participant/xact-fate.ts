@@ -18,18 +18,16 @@ const NEVER_ISSUED = '22023';
 
 interface XactRow extends ServerFactsRow {
   readonly status: XactStatus | null;
-  readonly checkpoint: string;
 }
 
 export interface XactAnswer {
   readonly server: ServerIdentity | undefined;
   readonly status: XactStatus;
-  readonly checkpoint: string | undefined;
+  readonly incarnation: string | undefined;
 }
 
 const XACT_STATUS_SQL = `
-  select facts.*, pg_xact_status($1::xid8) as status,
-         (select checkpoint_lsn::text from pg_control_checkpoint()) as checkpoint
+  select facts.*, pg_xact_status($1::xid8) as status
     from (${SERVER_FACTS_SQL}) facts`;
 
 export class XactFates {
@@ -61,13 +59,13 @@ export class XactFates {
       if (!this.#isRegistered(server)) this.#connections.renew();
       const status = (server === undefined ? undefined : rows[0]?.status) ?? 'no-information';
       if (status === 'committed') assertReplicated(proof);
-      return { server, status, checkpoint: rows[0]?.checkpoint };
+      return { server, status, incarnation: facts.incarnation };
     } catch (error) {
       if (sqlstateOf(error) !== NEVER_ISSUED) throw error;
       const facts = await this.#whoNeverIssued(xid);
       const server = facts.inRecovery ? undefined : facts.server;
       if (!this.#isRegistered(server)) this.#connections.renew();
-      return { server, status: 'no-information', checkpoint: undefined };
+      return { server, status: 'no-information', incarnation: undefined };
     }
   }
 

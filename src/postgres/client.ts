@@ -35,6 +35,8 @@ export interface PoolClientLike {
   getTransactionStatus?(): string | null;
   /** pg ≥ 8.23. */
   pipeline?: boolean;
+  /** The server process, as it was told when the connection was made. */
+  readonly processID?: number | null;
 }
 
 /** What pgxa needs of a pool. */

@@ -1,41 +1,19 @@
-import pg from 'pg';
-
-import type { QueryConfig, QueryResult } from './client.ts';
 import { ConnectionLostError } from './connection-lost.ts';
+import {
+  collectorOf,
+  receiverOf,
+  submitOwn,
+  type MessageReceiver,
+  type Row,
+  type UnitStep,
+  type WireConnection,
+} from './unit-steps.ts';
 
-/** The part of pg's wire connection that a Submittable is handed (as pg-cursor uses it). */
-interface WireConnection {
-  readonly stream: {
-    readonly writable: boolean;
-    readonly destroyed: boolean;
-    write(bytes: Uint8Array): unknown;
-  };
-  on(event: 'readyForQuery' | 'end', listener: () => void): unknown;
-  removeListener(event: 'readyForQuery' | 'end', listener: () => void): unknown;
-  sync(): void;
-}
-
-/** pg's Query, as far as it is a receiver of protocol messages. */
-interface MessageReceiver {
-  callback: (error: Error | null, result?: QueryResult) => void;
-  submit(connection: WireConnection): Error | null | undefined;
-  handleRowDescription(message: unknown): void;
-  handleDataRow(message: unknown): void;
-  handleCommandComplete(message: unknown, connection: WireConnection): void;
-  handleReadyForQuery(connection: WireConnection): void;
-  handleEmptyQuery(connection: WireConnection): void;
-}
-
-export interface UnitStep {
-  readonly query: QueryConfig;
-  /** The result, once the server has completed this step. */
-  result?: QueryResult;
-  /** SQLSTATEs of the notices that came while the server worked on this step. */
-  readonly notices: string[];
-}
-
-export function unitStep(text: string, values?: readonly unknown[]): UnitStep {
-  return { query: { text, values }, notices: [] };
+interface UnitOptions {
+  /** `simple`: one simple query; only for own steps without values. */
+  readonly manner?: 'extended' | 'simple';
+  /** Type parsers for the rows of the application's statements. */
+  readonly types?: unknown;
 }
 
 /**
@@ -46,24 +24,35 @@ export function unitStep(text: string, values?: readonly unknown[]): UnitStep {
  * BEGIN fails, the server skips everything up to the Sync. Pipelined queries with a Sync each, which
  * is what pg's `pipeline` option sends, would run the statement outside of any transaction.
  *
+ * Own statements without values can also go together as one simple query, which is less work for both sides. Its
+ * statements are skipped behind an error just the same; it must not hold a BEGIN, nor what relies on one.
+ *
  * Give it to `client.query()`; then await `done`. `done` rejects with the first error; the steps
  * before it have their results.
  */
 export class SyncUnit {
   readonly steps: readonly UnitStep[];
+  readonly isSimple: boolean;
   readonly done: Promise<void>;
   /** pg wraps the callback of a Submittable when query_timeout is set. */
   callback: (error: Error | null | undefined) => void;
-  readonly #receivers: MessageReceiver[];
+  /** Of the steps that are queries of the application. */
+  readonly #receivers: readonly (MessageReceiver | undefined)[];
   #at = 0;
   #settled = false;
   #stopListening: (() => void) | undefined;
   /** A value that could not be bound, or a row that a type parser could not read. */
   #clientError: Error | undefined;
 
-  constructor(steps: readonly UnitStep[], types?: unknown) {
+  constructor(steps: readonly UnitStep[], { manner, types }: UnitOptions = {}) {
     this.steps = steps;
-    this.#receivers = steps.map((step) => this.#receiverFor(step, types));
+    this.isSimple = manner === 'simple';
+    const fail = (error: Error): void => {
+      this.#clientError ??= error;
+    };
+    this.#receivers = steps.map((step) =>
+      'query' in step ? receiverOf(step, types, fail) : undefined,
+    );
     let settle: (error: Error | null | undefined) => void = () => undefined;
     this.done = new Promise((resolve, reject) => {
       settle = (error) => {
@@ -87,32 +76,36 @@ export class SyncUnit {
 
   /** pg keeps its books of named statements by the active query's name and text. */
   get name(): string | undefined {
-    return this.currentStep?.query.name;
+    const step = this.currentStep;
+    return step !== undefined && 'query' in step ? step.query.name : undefined;
   }
 
   get text(): string | undefined {
-    return this.currentStep?.query.text;
+    const step = this.currentStep;
+    return step !== undefined && 'query' in step ? step.query.text : step?.text;
   }
 
   submit(connection: WireConnection): Error | null {
-    // Collected and written at once: a dozen small writes cost more than all the rest of a unit.
-    const messages: Uint8Array[] = [];
-    const collecting = Object.create(connection, {
-      stream: { value: { writable: true, write: (bytes: Uint8Array) => messages.push(bytes) } },
-    }) as WireConnection;
-    const withoutSync = Object.create(collecting, {
-      sync: { value: () => undefined },
-    }) as WireConnection;
-    for (const receiver of this.#receivers) {
-      // It may also tell its error by a callback, before it returns.
-      const refused = receiver.submit(withoutSync);
-      if (refused !== null && refused !== undefined) this.#clientError ??= refused;
-      // What was sent runs, what follows is not sent: the error is told at the Sync's reply.
-      if (this.#clientError !== undefined) break;
+    if (this.isSimple) {
+      connection.query(this.steps.map((step) => ('query' in step ? '' : step.text)).join('; '));
+      return null;
     }
-    collecting.sync();
+    const collector = collectorOf(connection);
+    // Of a unit that broke off while it was being written.
+    collector.messages.length = 0;
+    for (const [at, step] of this.steps.entries()) {
+      if ('query' in step) {
+        // It may also tell its error by a callback, before it returns.
+        const refused = this.#receivers[at]?.submit(collector.connection);
+        if (refused !== null && refused !== undefined) this.#clientError ??= refused;
+        // What was sent runs, what follows is not sent: the error is told at the Sync's reply.
+        if (this.#clientError !== undefined) break;
+      } else submitOwn(step, collector);
+    }
+    collector.sync();
+    const bytes = Buffer.concat(collector.messages.splice(0));
     // A stream that is not writable any more is about to tell its end: pg writes nothing then either.
-    if (connection.stream.writable) connection.stream.write(Buffer.concat(messages));
+    if (connection.stream.writable) connection.stream.write(bytes);
     return null;
   }
 
@@ -121,10 +114,17 @@ export class SyncUnit {
   }
 
   handleDataRow(message: unknown): void {
-    this.#receivers[this.#at]?.handleDataRow(message);
+    const step = this.currentStep;
+    if (step === undefined) return;
+    if ('query' in step) this.#receivers[this.#at]?.handleDataRow(message);
+    else step.row ??= (message as { readonly fields: Row }).fields;
   }
 
   handleCommandComplete(message: unknown, connection: WireConnection): void {
+    const step = this.currentStep;
+    if (step !== undefined && !('query' in step)) {
+      step.command = firstWordOf((message as { readonly text: string }).text);
+    }
     this.#receivers[this.#at]?.handleCommandComplete(message, connection);
     this.#complete(connection);
   }
@@ -189,23 +189,11 @@ export class SyncUnit {
     this.#settled = true;
     this.callback(error);
   }
+}
 
-  #receiverFor(step: UnitStep, types: unknown): MessageReceiver {
-    const config = {
-      ...step.query,
-      // A text without values would otherwise go as a simple query, which syncs by itself.
-      queryMode: 'extended',
-      types: step.query.types ?? types,
-    };
-    const receiver = new pg.Query(
-      config as unknown as pg.QueryConfig,
-    ) as unknown as MessageReceiver;
-    receiver.callback = (error, result) => {
-      if (error === null) step.result = result as QueryResult;
-      else this.#clientError ??= error;
-    };
-    return receiver;
-  }
+function firstWordOf(tag: string): string {
+  const blank = tag.indexOf(' ');
+  return blank === -1 ? tag : tag.slice(0, blank);
 }
 
 function lostAfter(cause: Error): ConnectionLostError {

@@ -18,7 +18,7 @@ export const LOST = new Error('connection lost');
 const EVIDENCE = {
   branch: 1,
   xid: '700',
-  checkpoint: '0/1',
+  incarnation: '1 ',
   server: { systemIdentifier: '7', timeline: '00000001', databaseOid: '5' },
   backend: { pid: 1, startedAt: '1' },
 };

@@ -81,7 +81,7 @@ export function decisionLogConformance(name: string, make: () => Promise<LogUnde
         participant: `p${ordinal}`,
         branch: ordinal,
         xid,
-        checkpoint: undefined,
+        incarnation: undefined,
         server,
         backend: { pid: 1, startedAt: '2' },
       });

@@ -57,7 +57,7 @@ it('the values of a decision: epoch, ids, labels, evidence and keys, in one orde
     participant: 'orders',
     branch: 2,
     xid: '700',
-    checkpoint: '0/1',
+    incarnation: '1 ',
     server: { systemIdentifier: '7', timeline: '00000001', databaseOid: '5' },
     backend: { pid: 1, startedAt: '1' },
   };

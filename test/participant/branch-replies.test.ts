@@ -10,14 +10,14 @@ import {
   type Circumstances,
 } from '../../src/participant/branch-replies.ts';
 import { ConnectionLostError } from '../../src/postgres/connection-lost.ts';
-import type { UnitStep } from '../../src/postgres/sync-unit.ts';
+import type { OwnStep } from '../../src/postgres/unit-steps.ts';
 import type { BranchEvidence } from '../../src/states.ts';
 
 const EVIDENCE: BranchEvidence = {
   participant: 'orders',
   branch: 1,
   xid: '700',
-  checkpoint: '0/1',
+  incarnation: '1 ',
   server: { systemIdentifier: '7', timeline: '00000001', databaseOid: '5' },
   backend: { pid: 1, startedAt: '1' },
 };
@@ -26,9 +26,8 @@ const SERVER_ERROR = Object.assign(new Error('duplicate key'), {
   severity: 'ERROR',
 });
 
-function step(command: string | undefined, notices: string[] = []): UnitStep {
-  const result = command === undefined ? undefined : { command, rows: [], rowCount: null };
-  return { query: { text: '' }, notices, ...(result && { result }) } as unknown as UnitStep;
+function step(command: string | undefined, notices: string[] = []): OwnStep {
+  return { text: '', values: [], notices, ...(command !== undefined && { command }) };
 }
 
 function after(more: Partial<Circumstances> = {}): Circumstances {
@@ -46,7 +45,7 @@ describe('a vote', () => {
     expect(voteOf(step('PREPARE'), after())).toEqual({ kind: 'yes', evidence: EVIDENCE });
   });
 
-  it.each(['01000', '57P01'])('PREPARE with the warning %s: unknown', (notice) => {
+  it.each(['01000', '57P01', '25P01'])('PREPARE with the warning %s: unknown', (notice) => {
     expect(voteOf(step('PREPARE', [notice]), after())).toMatchObject({ kind: 'unknown' });
   });
 
@@ -68,8 +67,10 @@ describe('a vote', () => {
 describe('the only COMMIT', () => {
   it('that is answered with COMMIT: committed; with a warning: unknown', () => {
     expect(onePhaseReplyOf(step('COMMIT'), after())).toEqual({ kind: 'committed' });
-    const warned = onePhaseReplyOf(step('COMMIT', ['01000']), after());
-    expect(warned).toMatchObject({ kind: 'unknown', evidence: EVIDENCE });
+    for (const notice of ['01000', '57P01', '25P01']) {
+      const warned = onePhaseReplyOf(step('COMMIT', [notice]), after());
+      expect(warned).toMatchObject({ kind: 'unknown', evidence: EVIDENCE });
+    }
   });
 
   it('COMMIT that is answered with ROLLBACK: rolled back', () => {

@@ -226,6 +226,7 @@ describe('a branch, used directly', () => {
       settings: { connectionString },
       connectTimeoutMs: 5_000,
       lockTimeoutMs: 5_000,
+      timeoutMs: undefined,
       runtime: systemRuntime,
       register: () => Promise.resolve(),
       followRegister: false,

@@ -284,7 +284,7 @@ describe('a synchronous standby that does not confirm the vote', () => {
           const rows = await server.query(
             'postgres',
             `select ${end}(pid) from pg_stat_activity
-            where wait_event = 'SyncRep' and query like 'prepare transaction%'`,
+            where wait_event = 'SyncRep' and query like '%prepare transaction %'`,
           );
           return rows.length > 0;
         });

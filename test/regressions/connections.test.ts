@@ -164,7 +164,7 @@ describe('connections between the pool and a branch', () => {
     const behindProxy = proxy.through(billing.connectionString);
     const pool = makePool({ connectionString: behindProxy, max: 1, pipeline: true });
     const tm = await managerWith({ pool, connectionString: behindProxy });
-    const rule = proxy.arm(/\0prepare transaction/, 'silence');
+    const rule = proxy.arm(/\bprepare transaction /, 'silence');
     const fence = proxy.arm(/pg_terminate_backend/, 'lose-request', Number.POSITIVE_INFINITY);
     const { ms, settled } = await timed(
       tm.run({ timeoutMs: 700 }, (tx) => mark(tx, 'orders', 'billing')),
@@ -205,7 +205,7 @@ describe('connections between the pool and a branch', () => {
 
   it('ROLLBACK is answered by silence, the deadline is far: the caller has its answer in seconds', async () => {
     const tm = await managerWith({ max: 1 });
-    const rule = proxy.arm(/\0rollback\0/, 'silence');
+    const rule = proxy.arm(/\brollback[\0;]/, 'silence');
     const { ms, settled } = await timed(
       tm.run({ timeoutMs: 30_000 }, async (tx) => {
         await mark(tx, 'orders', 'billing');
@@ -221,7 +221,7 @@ describe('connections between the pool and a branch', () => {
 
   it('the COMMIT of a reader is answered by silence: PGXA_TIMEOUT, not retryable, run once', async () => {
     const tm = await managerWith({ max: 1 });
-    const rule = proxy.arm(/\0commit\0/, 'silence', 3);
+    const rule = proxy.arm(/\bcommit[\0;]/, 'silence', 3);
     let runs = 0;
     const { ms, settled } = await timed(
       tm.run({ timeoutMs: 700, retry: { attempts: 3 } }, async (tx) => {

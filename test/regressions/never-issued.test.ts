@@ -45,6 +45,7 @@ describe('an xid that was never issued where a name led astray', () => {
       settings,
       connectTimeoutMs: 5_000,
       lockTimeoutMs: 5_000,
+      timeoutMs: undefined,
       runtime: systemRuntime,
       register: () => Promise.resolve(),
       followRegister: false,

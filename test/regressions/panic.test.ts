@@ -43,7 +43,7 @@ describe('PANIC in place of the command tag', () => {
       .length;
 
   it('to the only COMMIT, which stands: run() resolves, the row is there, outcomeOf says committed', async () => {
-    const rule = proxy.arm(/\0commit\0/, 'panic');
+    const rule = proxy.arm(/\bcommit[\0;]/, 'panic');
     await tm.run((tx) => mark(tx, 'billing'));
     expect(rule.fired).toBe(1);
     expect(await rows('billing')).toBe(1);
@@ -52,7 +52,7 @@ describe('PANIC in place of the command tag', () => {
   });
 
   it('to the only COMMIT, and the server is away then: unknown, and committed once it is back', async () => {
-    const rule = proxy.arm(/\0commit\0/, 'panic');
+    const rule = proxy.arm(/\bcommit[\0;]/, 'panic');
     const away = proxy.arm(/pg_terminate_backend|pg_xact_status/, 'vanish');
     await expect(tm.run((tx) => mark(tx, 'billing'))).rejects.toMatchObject({
       name: 'OutcomeUnknownError',
@@ -65,7 +65,7 @@ describe('PANIC in place of the command tag', () => {
   });
 
   it('to PREPARE, which stands: unknown is not yes; rolled back on both, no branch is left', async () => {
-    const rule = proxy.arm(/\0prepare transaction/, 'panic');
+    const rule = proxy.arm(/\bprepare transaction /, 'panic');
     await expect(tm.run((tx) => mark(tx, 'orders', 'billing'))).rejects.toMatchObject({
       name: 'RolledBackError',
       code: 'PGXA_VOTE_UNKNOWN',

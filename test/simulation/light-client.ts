@@ -5,14 +5,21 @@
  */
 import { Emitter } from './emitter.ts';
 import { LightQuery, type QueryCallback, type QueryConfig } from './light-query.ts';
+import type { UnitStep } from '../../src/postgres/unit-steps.ts';
 import type { Answer } from './postgres/replies.ts';
 import { runningProcess, type Owned, type SimulatedProcess } from './process.ts';
-import type { ClientEnd, Link, WireMessage, WireUnit } from './wire.ts';
+import { textOf, type ClientEnd, type Link, type WireMessage, type WireUnit } from './wire.ts';
 
 /** What takes the reply: a query, or SyncUnit, which has one for each of its steps. */
 interface Receiver {
-  readonly steps?: readonly { readonly query: QueryConfig }[];
-  handleCommandComplete(answer: Answer, connection: LightConnection): void;
+  readonly steps?: readonly UnitStep[];
+  readonly currentStep?: UnitStep | undefined;
+  readonly isSimple?: boolean;
+  handleDataRow?(message: { readonly fields: readonly (string | null)[] }): void;
+  handleCommandComplete(
+    answer: Answer | { readonly text: string },
+    connection: LightConnection,
+  ): void;
   handleError(error: Error, connection: LightConnection): void;
   handleReadyForQuery(connection: LightConnection): void;
 }
@@ -170,7 +177,7 @@ export class LightClient extends Emitter implements Owned, ClientEnd {
   #handle([event, payload]: WireMessage): void {
     switch (event) {
       case 'answer':
-        this.#active?.handleCommandComplete(payload, this.connection);
+        this.#handleAnswer(payload);
         return;
       case 'readyForQuery':
         this.#handleReady(payload.status);
@@ -185,6 +192,19 @@ export class LightClient extends Emitter implements Owned, ClientEnd {
       case 'backendKeyData':
         this.processID = payload.processID;
     }
+  }
+
+  #handleAnswer(answer: Answer): void {
+    const active = this.#active;
+    const step = active?.currentStep;
+    if (active === undefined) return;
+    if (step === undefined || 'query' in step) {
+      active.handleCommandComplete(answer, this.connection);
+      return;
+    }
+    const [row] = answer.rows ?? [];
+    if (row !== undefined) active.handleDataRow?.({ fields: row.map(textOf) });
+    active.handleCommandComplete({ text: answer.tag }, this.connection);
   }
 
   #handleReady(status: string): void {
@@ -312,8 +332,10 @@ function unitOf(query: Receiver): WireUnit {
   if (query instanceof LightQuery) {
     return { statements: [statementOf(query.config)], simple: query.isSimple };
   }
-  const statements = (query.steps ?? []).map((step) => statementOf(step.query));
-  return { statements, simple: false };
+  const statements = (query.steps ?? []).map((step) =>
+    statementOf('query' in step ? (step.query as QueryConfig) : step),
+  );
+  return { statements, simple: query.isSimple === true };
 }
 
 function statementOf({ text, values, name }: QueryConfig): WireUnit['statements'][number] {

@@ -82,7 +82,10 @@ export class SimulatedConnection extends EventEmitter implements Owned, ClientEn
   }
 
   query(text: string): void {
-    this.transmit({ statements: [{ text, values: [], name: undefined }], simple: true });
+    // Several statements in one text are one line each of a branch; what spans lines is one, with comments perhaps.
+    const texts = text.includes('\n') ? [text] : text.split('; ');
+    const statements = texts.map((one) => ({ text: one, values: [], name: undefined }));
+    this.transmit({ statements, simple: true });
   }
 
   parse({ text, name }: { text: string; name?: string }): void {
@@ -177,7 +180,7 @@ export class SimulatedConnection extends EventEmitter implements Owned, ClientEn
   }
 }
 
-function textOf(cell: Cell): string | null {
+export function textOf(cell: Cell): string | null {
   return cell === null || typeof cell === 'string' ? cell : JSON.stringify(cell.json);
 }
 

@@ -20,8 +20,8 @@ const KINDS = [
   ['list', /from pg_prepared_xacts p, next/],
   ['xact-status', /pg_xact_status\(/],
   ['fence', /pg_terminate_backend/],
-  ['commit', /(^|\0)commit\0/i],
-  ['rollback', /(^|\0)rollback\0/i],
+  ['commit', /\bcommit[\0;]/i],
+  ['rollback', /\brollback[\0;]/i],
   ['begin', /(^|\0)begin\b/i],
 ] as const;
 

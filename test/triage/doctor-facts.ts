@@ -53,6 +53,7 @@ export const SERVER: ParticipantFacts['server'] = {
   inRecovery: false,
   databaseName: 'orders',
   runningSince: '1',
+  incarnation: '1 ',
   maxPreparedTransactions: 10,
   versionNumber: 170_004,
   lockTimeoutMs: 0,

@@ -1,11 +1,11 @@
 /** What pgxa asks a participant, and what the simulated application does there. */
 import {
+  ASSIGN_SQL,
   CONSTRAINTS_SQL,
-  LAST_LOOK_SQL,
-  PROBE_SQL,
+  POOLED_PROBE_SQL,
   UNLOCK_SQL,
-  VOTE_LOOK_SQL,
 } from '../../../src/participant/branch-statements.ts';
+import { EXECUTE_PROBE_SQL, EXECUTE_UNLOCK_SQL } from '../../../src/participant/branch-session.ts';
 import { LIST_BARRIER_SQL } from '../../../src/participant/listing.ts';
 import { SERVER_FACTS_SQL, STATUS_BARRIER_SQL } from '../../../src/participant/server-facts.ts';
 import { SAFE_PATH_SQL } from '../../../src/postgres/safe-path.ts';
@@ -23,12 +23,13 @@ export const READ_ACCOUNT = 'select touched from account where id = $1';
 
 const FACT_COLUMNS =
   'pid:int4 started_at in_recovery:bool system_identifier timeline database_oid database_name ' +
-  'running_since version_number:int4 settings:jsonb';
+  'running_since incarnation version_number:int4 settings:jsonb';
 const FACTS = fieldsOf(FACT_COLUMNS);
-const STATUS = fieldsOf(`${FACT_COLUMNS} status checkpoint`);
+const STATUS = fieldsOf(`${FACT_COLUMNS} status`);
 const LISTING = fieldsOf('listing:jsonb');
-const PROBE = fieldsOf('xid pid:int4 checkpoint');
-const LOOK = fieldsOf('set_config xid pid:int4');
+const PROBE = fieldsOf('pg_current_xact_id_if_assigned');
+const POOLED_PROBE = fieldsOf('pg_current_xact_id_if_assigned pg_backend_pid:int4 incarnation');
+const ASSIGN = fieldsOf('pg_current_xact_id');
 const GONE = fieldsOf('here:bool gone:bool');
 const SET_CONFIG = fieldsOf('set_config');
 const TERMINATE = fieldsOf('pg_terminate_backend:bool');
@@ -63,6 +64,7 @@ function facts(session: Session): Row {
     server.databaseOid,
     server.databaseName,
     String(server.startedAt + (onStandby ? 0.5 : 0)),
+    incarnationOf(session),
     '180000',
     { json: settings },
   ];
@@ -111,31 +113,41 @@ function xactStatus(session: Session, { values }: WireStatement): Answer {
   const { server } = session;
   if (session.onStandby) {
     // A standby knows no running transactions of its own; its answer is thrown away.
-    return rowsAnswer(STATUS, [[...facts(session), null, checkpointOf(server)]]);
+    return rowsAnswer(STATUS, [[...facts(session), null]]);
   }
   const status = statusOf(server, Number(values[0]));
-  return rowsAnswer(STATUS, [[...facts(session), status, checkpointOf(server)]]);
+  return rowsAnswer(STATUS, [[...facts(session), status]]);
 }
 
-function checkpointOf(server: SimulatedServer): string {
-  return `0/${server.checkpoint.toString(16)}`;
+function incarnationOf({ server, onStandby }: Session): string {
+  return `${server.startedAt + (onStandby ? 0.5 : 0)} 0/${server.replayedTo.toString(16)}`;
 }
 
 function probe(session: Session): Answer {
-  const { xid } = session.xact;
-  const checkpoint = xid === undefined ? null : checkpointOf(session.server);
-  return rowsAnswer(PROBE, [[xid?.toString() ?? null, String(session.pid), checkpoint]]);
+  return rowsAnswer(PROBE, [[session.xact.xid?.toString() ?? null]]);
+}
+
+function pooledProbe(session: Session): Answer {
+  const xid = session.xact.xid?.toString() ?? null;
+  return rowsAnswer(POOLED_PROBE, [[xid, String(session.pid), incarnationOf(session)]]);
 }
 
 /** `client_min_messages` for the rest of the transaction. */
-function look(session: Session, assigns: boolean, showsWarnings: boolean): Answer {
-  if (showsWarnings) session.settings.hidesWarnings = false;
-  const xid = assigns ? session.assignXid() : session.xact.xid;
-  return rowsAnswer(LOOK, [['warning', xid?.toString() ?? null, String(session.pid)]]);
+function showWarnings(text: string): (session: Session) => Answer {
+  const shows = text.endsWith('= warning');
+  return (session) => {
+    if (session.status === 'I' && !session.isImplicit) session.warn('25P01');
+    if (shows) session.settings.hidesWarnings = false;
+    return { tag: 'SET' };
+  };
+}
+
+function assign(session: Session): Answer {
+  return rowsAnswer(ASSIGN, [[String(session.assignXid())]]);
 }
 
 function constraints(session: Session): Answer {
-  if (session.status === 'I') session.warn('25P01');
+  if (session.status === 'I' && !session.isImplicit) session.warn('25P01');
   return { tag: 'SET CONSTRAINTS' };
 }
 
@@ -145,16 +157,22 @@ function unlock(session: Session): Answer {
   return rowsAnswer(UNLOCK, [['']]);
 }
 
+/** For the transaction, or (`false`) for all that the session will have. */
 function limits(text: string): (session: Session, wire: WireStatement) => Answer {
-  const names = [...text.matchAll(/set_config\('(\w+)', \$(\d+), true\)/g)].map(([, name]) => name);
+  const names = [...text.matchAll(/set_config\('(\w+)', \$(\d+), (?:true|false)\)/g)].map(
+    ([, name]) => name,
+  );
+  const isLocal = text.includes('true)');
   const fields = fieldsOf(names.map(() => 'set_config').join(' '));
-  return ({ settings }, { values }) => {
+  return (session, { values }) => {
+    const settings = isLocal ? session.settings : session.sessionSettings;
     for (const [index, name] of names.entries()) {
       const ms = Number(String(values[index]).replace('ms', ''));
       if (name === 'lock_timeout') settings.lockTimeoutMs = ms;
       else if (name === 'statement_timeout') settings.statementTimeoutMs = ms;
       else settings.idleTimeoutMs = ms;
     }
+    if (!isLocal) session.resetLocal();
     return rowsAnswer(fields, [values.map(String)]);
   };
 }
@@ -259,21 +277,33 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
     (text) => text.includes('from pg_prepared_xacts p, next'),
     () => listing,
   ),
-  pattern('probe', is(PROBE_SQL), () => probe),
+  pattern('probe', is(EXECUTE_PROBE_SQL), () => probe),
+  pattern('pooled-probe', is(POOLED_PROBE_SQL), () => pooledProbe),
   pattern(
     'look',
-    (text) => text === LAST_LOOK_SQL || text === VOTE_LOOK_SQL,
-    (text) => {
-      const assigns = !text.includes('_if_assigned');
-      const shows = text.includes("set_config('client_min_messages', 'warning', true)");
-      return (session) => look(session, assigns, shows);
-    },
+    (text) => text.startsWith('set local client_min_messages = '),
+    (text) => showWarnings(text),
+  ),
+  pattern('assign', is(ASSIGN_SQL), () => assign),
+  pattern(
+    'prepare-statement',
+    (text) => text.startsWith('prepare pgxa_'),
+    answers({ tag: 'PREPARE' }),
   ),
   pattern('constraints', is(CONSTRAINTS_SQL), () => constraints),
-  pattern('unlock', is(UNLOCK_SQL), () => unlock),
+  pattern(
+    'unlock',
+    (text) => text === UNLOCK_SQL || text === EXECUTE_UNLOCK_SQL,
+    () => unlock,
+  ),
   pattern(
     'limits',
-    (text) => text.startsWith("select pg_catalog.set_config('lock_timeout', $1, true)"),
+    (text) => /^\s*select pg_catalog\.set_config\('\w+', \$1, true\)/.test(text),
+    limits,
+  ),
+  pattern(
+    'session-limits',
+    (text) => /^\s*select pg_catalog\.set_config\('\w+', \$1, false\)/.test(text),
     limits,
   ),
   pattern('set-path', is(SAFE_PATH_SQL), answers({ tag: 'SET' })),

@@ -80,7 +80,8 @@ export class SimulatedServer {
   incarnation = 1;
   timeline = 1;
   startedAt = 0;
-  checkpoint = 1;
+  /** Up to where the last recovery has replayed. */
+  replayedTo = 0;
   nextXid = 700;
   flushed = 0;
   /** Records that the standby has. */
@@ -316,7 +317,7 @@ export class SimulatedServer {
     }
     this.up = true;
     this.startedAt = this.now;
-    this.checkpoint += 1;
+    this.replayedTo = this.wal.length;
   }
 
   #replay(count: number): Data {

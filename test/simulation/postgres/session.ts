@@ -76,6 +76,12 @@ export class Session {
     return this.#unit !== undefined;
   }
 
+  /** Several statements in one simple query are one transaction, which nobody has begun. */
+  get isImplicit(): boolean {
+    const unit = this.#unit;
+    return this.status === 'I' && unit?.simple === true && unit.statements.length > 1;
+  }
+
   receive(unit: WireUnit): void {
     if (this.gone) return;
     this.#units.push(unit);
@@ -271,7 +277,11 @@ export class Session {
       return this.#commit(statement, end, ['answer', { tag }], false);
     }
     const message: WireMessage = ['answer', answer];
-    if (this.status === 'I' && (this.#needsXid || this.xact.changes.length > 0)) {
+    if (
+      this.status === 'I' &&
+      !this.isImplicit &&
+      (this.#needsXid || this.xact.changes.length > 0)
+    ) {
       const record: WalRecord = { kind: 'commit', xact: this.xact };
       return this.#commit(
         statement,
@@ -280,7 +290,7 @@ export class Session {
         this.#unit?.simple === false,
       );
     }
-    if (this.status === 'I') {
+    if (this.status === 'I' && !this.isImplicit) {
       this.server.locks.release(this.xact);
       // The next BEGIN goes on with the same object, and a PREPARE would keep them over a crash.
       this.xact.locks.clear();
@@ -367,6 +377,11 @@ export class Session {
   #finishUnit(): void {
     const unit = this.#unit;
     if (unit === undefined) return;
+    if (this.isImplicit && this.xact.xid !== undefined) {
+      throw new Error(
+        'a simple query that leaves its transaction to be committed is not simulated',
+      );
+    }
     this.#waitsSince = 0;
     this.#out.push(['readyForQuery', { status: this.status }]);
     const out = this.#out;

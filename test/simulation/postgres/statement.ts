@@ -76,7 +76,16 @@ export function textsOf(kind: string): string[] {
 }
 
 /** What accompanies other statements, and does not tell what a unit is for. */
-const ACCOMPANY = ['unlock', 'look', 'constraints', 'probe', 'limits', 'begin'];
+const ACCOMPANY = [
+  'unlock',
+  'look',
+  'assign',
+  'constraints',
+  'probe',
+  'pooled-probe',
+  'limits',
+  'begin',
+];
 
 /** The kind of the statement for whose sake a unit is sent. */
 export function kindOfUnit({ statements }: WireUnit): string {

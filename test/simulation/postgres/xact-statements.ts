@@ -19,7 +19,8 @@ function commit(session: Session): EndOfXact {
   switch (session.status) {
     case 'I':
       session.warn('25P01');
-      return { tag: 'COMMIT', end: NOTHING };
+      if (!session.isImplicit) return { tag: 'COMMIT', end: NOTHING };
+      break;
     case 'E':
       session.abort();
       return { tag: 'ROLLBACK', end: NOTHING };
@@ -36,7 +37,7 @@ function commit(session: Session): EndOfXact {
 
 function rollback(session: Session): EndOfXact {
   if (session.status === 'I') session.warn('25P01');
-  else session.abort();
+  if (session.status !== 'I' || session.isImplicit) session.abort();
   return { tag: 'ROLLBACK', end: NOTHING };
 }
 
@@ -45,7 +46,8 @@ function prepare(session: Session, gid: string): EndOfXact {
   switch (session.status) {
     case 'I':
       session.warn('25P01');
-      return { tag: 'ROLLBACK', end: NOTHING };
+      if (!session.isImplicit) return { tag: 'ROLLBACK', end: NOTHING };
+      break;
     case 'E':
       session.abort();
       return { tag: 'ROLLBACK', end: NOTHING };

@@ -1,11 +1,11 @@
 /** Random commands for the comparison: all that pgxa sends, and what can be sent in the wrong moment. */
 import * as sql from '../../../src/decision-log/statements.ts';
 import {
+  ASSIGN_SQL,
   CONSTRAINTS_SQL,
-  LAST_LOOK_SQL,
-  PROBE_SQL,
+  POOLED_PROBE_SQL,
+  SHOW_WARNINGS_SQL,
   UNLOCK_SQL,
-  VOTE_LOOK_SQL,
 } from '../../../src/participant/branch-statements.ts';
 import { SERVER_FACTS_SQL, STATUS_BARRIER_SQL } from '../../../src/participant/server-facts.ts';
 import {
@@ -81,7 +81,7 @@ export class CommandSource {
   }
 
   #begin(session: number): Command {
-    const { limits, account } = { limits: textOf('limits'), account: this.#random.int(4) };
+    const account = this.#random.int(4);
     // The simulated server has one version of each row, so none of the failures of the higher levels.
     const mode = this.#random.pick(['', '', ' isolation level read committed']);
     const first = this.#random.pick([
@@ -92,9 +92,9 @@ export class CommandSource {
     ]);
     const request: Request = [
       { text: `begin${mode}` },
-      { text: limits, values: limitsOf(limits) },
+      { text: LIMITS_SQL, values: ['15ms', '60000ms', '60000ms'] },
       first,
-      { text: PROBE_SQL },
+      { text: POOLED_PROBE_SQL },
     ];
     return { name: `begin and ${first.text}`, session, request: () => request };
   }
@@ -110,10 +110,11 @@ export class CommandSource {
   }
 
   #vote(session: number): Command {
-    const look = this.#random.pick([VOTE_LOOK_SQL, VOTE_LOOK_SQL, LAST_LOOK_SQL]);
     const end = this.#random.chance(0.8) ? `prepare transaction '${this.#gid()}'` : 'commit';
+    const assign = this.#random.chance(0.7) ? [{ text: ASSIGN_SQL }] : [];
     const request = [
-      { text: look },
+      { text: SHOW_WARNINGS_SQL, together: true },
+      ...assign,
       { text: CONSTRAINTS_SQL },
       { text: end },
       { text: UNLOCK_SQL },
@@ -264,11 +265,7 @@ export class CommandSource {
 }
 
 /** Locks are waited for only shortly; the other limits never run out. */
-function limitsOf(text: string): string[] {
-  return [...text.matchAll(/set_config\('(\w+)'/g)].map(([, name]) =>
-    name === 'lock_timeout' ? '15ms' : '60000ms',
-  );
-}
+const LIMITS_SQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), set_config('idle_in_transaction_session_timeout', $3, true)`;
 
 function plain(session: number, text: string): Command {
   return { name: text, session, request: () => [{ text }] };
@@ -297,7 +294,9 @@ const decisionsView = (rows: Rows): unknown =>
 
 /** The transaction id that a vote has told, if it got that far. */
 export function xidOf({ steps }: Outcome): string | undefined {
-  const [first] = steps[0]?.rows ?? [];
-  const xid = (first as { xid?: string | null } | undefined)?.xid;
-  return xid ?? undefined;
+  for (const { rows } of steps) {
+    const { xid } = (rows[0] ?? {}) as { xid?: string | null };
+    if (typeof xid === 'string' && /^\d+$/.test(xid)) return xid;
+  }
+  return undefined;
 }

@@ -2,11 +2,14 @@
 import { once, type EventEmitter } from 'node:events';
 import type pg from 'pg';
 
-import { SyncUnit, unitStep } from '../../../src/postgres/sync-unit.ts';
+import { SyncUnit } from '../../../src/postgres/sync-unit.ts';
+import { ownStep, queryStep, type UnitStep } from '../../../src/postgres/unit-steps.ts';
 
 export interface Statement {
   readonly text: string;
   readonly values?: readonly unknown[];
+  /** On the first of several: all go as one simple query. */
+  readonly together?: boolean;
 }
 
 /** Several statements go under one Sync, one without values as a simple query. */
@@ -62,14 +65,18 @@ export async function send({ client, notices }: TruthClient, request: Request): 
       );
       steps = [{ tag: tagOf(result), rows: result.rows as unknown[] }];
     } else {
-      const unit = new SyncUnit(request.map(({ text, values }) => unitStep(text, values)));
+      const isSimple = first?.together === true;
+      const unit = new SyncUnit(
+        request.map(({ text, values }) =>
+          isSimple ? ownStep(text) : queryStep({ text, values: values ?? [] }),
+        ),
+        { manner: isSimple ? 'simple' : 'extended' },
+      );
       try {
         client.query(unit as never);
         await unit.done;
       } finally {
-        steps = unit.steps.flatMap(({ result }) =>
-          result === undefined ? [] : [{ tag: tagOf(result), rows: result.rows }],
-        );
+        steps = unit.steps.flatMap(told);
       }
     }
   } catch (thrown) {
@@ -80,6 +87,16 @@ export async function send({ client, notices }: TruthClient, request: Request): 
   }
   const status = error === 'lost' ? null : client.getTransactionStatus();
   return { steps, error, notices: [...notices], status };
+}
+
+/** Of an own statement: the first word of the tag, and what is in its first column. */
+function told(step: UnitStep): Outcome['steps'][number][] {
+  if ('query' in step) {
+    const { result } = step;
+    return result === undefined ? [] : [{ tag: tagOf(result), rows: result.rows }];
+  }
+  const rows = step.row === undefined ? [] : [{ xid: step.row[0] }];
+  return step.command === undefined ? [] : [{ tag: step.command, rows }];
 }
 
 interface Readiness {
