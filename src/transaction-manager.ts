@@ -1,7 +1,7 @@
 /** The composition root: wires participants, log, coordinator and recovery together. */
 import { setMaxListeners } from 'node:events';
 
-import { v7 as uuidv7, validate as isUuid } from 'uuid';
+import { validate as isUuid } from 'uuid';
 
 import { parseConfig, parseRunOptions, type Config, type RunConfig } from './config.ts';
 import { Admission } from './coordinator/admission.ts';
@@ -11,6 +11,7 @@ import type { FaultHook, ProtocolContext } from './coordinator/protocol-context.
 import { alreadyDone } from './coordinator/rolled-back.ts';
 import { run } from './coordinator/run.ts';
 import { GlobalTransaction } from './coordinator/transaction.ts';
+import { TransactionIds } from './coordinator/transaction-ids.ts';
 import type { DecisionLog } from './decision-log/decision-log.ts';
 import { openDecisionLog } from './decision-log/open.ts';
 import { ConfigError, MisuseError, RolledBackError, toError } from './errors.ts';
@@ -96,6 +97,7 @@ class PostgresTransactionManager implements TransactionManager {
   readonly #admission: Admission;
   readonly #context: ProtocolContext;
   readonly #recoverer: Recoverer;
+  readonly #ids = new TransactionIds();
   readonly #active = new Map<string, GlobalTransaction>();
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
@@ -224,7 +226,7 @@ class PostgresTransactionManager implements TransactionManager {
   async #begin(options: RunConfig): Promise<GlobalTransaction> {
     this.#assertOpen();
     const transaction = new GlobalTransaction({
-      id: uuidv7(),
+      id: this.#ids.next(),
       epoch: this.#epoch.current,
       label: options.label,
       idempotencyKey: options.idempotencyKey,

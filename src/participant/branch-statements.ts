@@ -8,11 +8,11 @@ import { quoteGid } from './gid.ts';
 import type { BranchSpec } from './participant.ts';
 import { INCARNATION_SQL, type ServerFacts } from './server-facts.ts';
 
-/** The branch's own transaction id: null until it has written something. */
-export const PROBE_SQL = 'select pg_catalog.pg_current_xact_id_if_assigned()';
-/** The same where a pooler may have put another session, and server, in the place of the one that was looked at. */
-export const POOLED_PROBE_SQL = `
-  select pg_catalog.pg_current_xact_id_if_assigned(), pg_catalog.pg_backend_pid(), ${INCARNATION_SQL}`;
+/** The branch's own transaction id, null until it has written something; and whose word it is. */
+export const PROBE_SQL =
+  'select pg_catalog.pg_current_xact_id_if_assigned(), pg_catalog.pg_backend_pid()';
+/** The same where a pooler may have put another server in the place of the one that was looked at. */
+export const POOLED_PROBE_SQL = `${PROBE_SQL}, ${INCARNATION_SQL}`;
 /** Before PREPARE, to a branch that has no id yet: so that there is evidence of every prepared branch. */
 export const ASSIGN_SQL = 'select pg_catalog.pg_current_xact_id()';
 /** Warnings are evidence, and a function of the application may have hidden them. */

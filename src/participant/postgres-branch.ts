@@ -393,10 +393,13 @@ export class PostgresBranch implements Branch {
     const [xid, pid, incarnation] = row;
     this.#xid ??= xid ?? undefined;
     this.#stale = false;
-    if (this.#isSetUp) return;
-    const isSame =
-      Number(pid) === this.#facts?.backend.pid && incarnation === this.#facts.incarnation;
-    if (!isSame) this.#facts = (await this.#host.sessionOf(this.#heldClient())).facts;
+    const { backend, incarnation: known } = this.#facts ?? {};
+    if (Number(pid) === backend?.pid && (this.#isSetUp || incarnation === known)) return;
+    // Another session answers than the one that the connection began with: there is a pooler between.
+    this.#host.leaveSessionsAlone();
+    const session = await this.#host.sessionOf(this.#heldClient());
+    this.#facts = session.facts;
+    this.#isSetUp = session.isSetUp;
   }
 
   #fail(error: Error): Error {

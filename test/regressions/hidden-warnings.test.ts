@@ -101,7 +101,7 @@ describe('client_min_messages = error, and commits that no standby confirms', ()
     called = [];
     await loseStandby(lonely);
     const ids: string[] = [];
-    const { answers, cancelled } = await whileCancelling(/^commit/i, 2, [
+    const { answers, cancelled } = await whileCancelling(/(^|; )commit(;|$)/i, 2, [
       tm.run(async (tx) => {
         ids.push(await mark(tx, 'orders'));
       }),

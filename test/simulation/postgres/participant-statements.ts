@@ -27,7 +27,7 @@ const FACT_COLUMNS =
 const FACTS = fieldsOf(FACT_COLUMNS);
 const STATUS = fieldsOf(`${FACT_COLUMNS} status`);
 const LISTING = fieldsOf('listing:jsonb');
-const PROBE = fieldsOf('pg_current_xact_id_if_assigned');
+const PROBE = fieldsOf('pg_current_xact_id_if_assigned pg_backend_pid:int4');
 const POOLED_PROBE = fieldsOf('pg_current_xact_id_if_assigned pg_backend_pid:int4 incarnation');
 const ASSIGN = fieldsOf('pg_current_xact_id');
 const GONE = fieldsOf('here:bool gone:bool');
@@ -124,7 +124,7 @@ function incarnationOf({ server, onStandby }: Session): string {
 }
 
 function probe(session: Session): Answer {
-  return rowsAnswer(PROBE, [[session.xact.xid?.toString() ?? null]]);
+  return rowsAnswer(PROBE, [[session.xact.xid?.toString() ?? null, String(session.pid)]]);
 }
 
 function pooledProbe(session: Session): Answer {

@@ -265,7 +265,7 @@ export class CommandSource {
 }
 
 /** Locks are waited for only shortly; the other limits never run out. */
-const LIMITS_SQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), set_config('idle_in_transaction_session_timeout', $3, true)`;
+const LIMITS_SQL = `select pg_catalog.set_config('lock_timeout', $1, true), pg_catalog.set_config('statement_timeout', $2, true), pg_catalog.set_config('idle_in_transaction_session_timeout', $3, true)`;
 
 function plain(session: number, text: string): Command {
   return { name: text, session, request: () => [{ text }] };
