@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 
 import { addDoctor } from './doctor-verb.ts';
 import type { Run } from './program.ts';
+import { seconds } from './seconds.ts';
 import { FORMATS } from './triage/output.ts';
 import type { CommonOptions } from './triage/session.ts';
 import type { CheckOptions } from './verbs/check.ts';
@@ -319,14 +320,6 @@ Examples:
     .action((id: string, options: ShowOptions) =>
       run(async (context) => (await import('./verbs/show.ts')).runShow(context, id, options, form)),
     );
-}
-
-export function seconds(text: string): number {
-  const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0 || value > 3_600) {
-    throw new InvalidArgumentError('expected seconds, more than 0 and at most 3600');
-  }
-  return value;
 }
 
 const UNITS: Readonly<Record<string, number>> = {

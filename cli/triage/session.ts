@@ -5,6 +5,7 @@ import { daemonConfigOf, loadConfigFile } from '../config-file.ts';
 import { ConfigFileError } from '../config/problem.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { VerbContext } from '../program.ts';
+import { millisecondsOf } from '../seconds.ts';
 import type { Terminal } from '../terminal.ts';
 import type { Format } from './output.ts';
 import { oneLine } from './text.ts';
@@ -52,7 +53,7 @@ export function openSession(
 ): Session {
   const file = loadConfigFile(configPath, terminal);
   const config = daemonConfigOf(file);
-  const limitMs = timeout === undefined ? undefined : Math.max(1, Math.round(timeout * 1_000));
+  const limitMs = timeout === undefined ? undefined : millisecondsOf(timeout);
   const triage = openTriage({
     ...config,
     participants: onlyThese(config.participants, chosen),

@@ -2,6 +2,7 @@ import { migrateDecisionLog, pendingMigrations, type ConnectionOptions } from '.
 import { loadConfigFile } from '../config-file.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { VerbContext } from '../program.ts';
+import { millisecondsOf } from '../seconds.ts';
 
 export interface MigrateOptions {
   readonly print: boolean;
@@ -15,7 +16,7 @@ export async function runMigrate(
 ): Promise<ExitCode> {
   const { settings } = loadConfigFile(configPath, terminal, 'log');
   const place = settings.decisionLog as ConnectionOptions;
-  const limit = { connectTimeoutMs: Math.max(1, Math.round(timeout * 1_000)) };
+  const limit = { connectTimeoutMs: millisecondsOf(timeout) };
   const pending = await pendingMigrations(place, limit);
   if (print) {
     for (const { file, sql } of pending) terminal.stdout.write(`-- ${file}\n${sql.trimEnd()}\n\n`);
