@@ -159,7 +159,8 @@ function addCheck(program: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-A duration is a number of seconds, or one with a unit: 90s, 5min, 2h, 1d. The default of --age is 60s. A contradictory transaction or a hazard counts whatever its age, and is critical.
+A duration is a number of seconds, or one with a unit: 90s, 5min, 2h, 1d. The default of --age is 60s. A contradictory
+transaction or a hazard counts whatever its age, and is critical.
 
 Exit codes: 0 nothing; 3 found; 5 nothing found, and something did not answer; 1 failed.
 With --nagios: 0 ok, 1 warning, 2 critical, 3 unknown.
