@@ -1,5 +1,5 @@
 import { migrateDecisionLog, pendingMigrations, type ConnectionOptions } from '../../src/index.ts';
-import { loadConfigFile } from '../config-file.ts';
+import { loadConfigFile, tellWarnings } from '../config-file.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { VerbContext } from '../program.ts';
 import { millisecondsOf } from '../seconds.ts';
@@ -14,8 +14,9 @@ export async function runMigrate(
   { terminal, configPath }: VerbContext,
   { print, timeout }: MigrateOptions,
 ): Promise<ExitCode> {
-  const { settings } = loadConfigFile(configPath, terminal, 'log');
-  const place = settings.decisionLog as ConnectionOptions;
+  const config = loadConfigFile(configPath, terminal, 'log');
+  tellWarnings(config, terminal);
+  const place = config.settings.decisionLog as ConnectionOptions;
   const limit = { connectTimeoutMs: millisecondsOf(timeout) };
   const pending = await pendingMigrations(place, limit);
   if (print) {
