@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig, mergeConfig } from 'vitest/config';
 
 import { GUARDS } from './test/simulation/guards.ts';
+import { patched } from './test/simulation/patch.ts';
 import base from './vitest.config.ts';
 
 /** For `npm run simulate:guards -- --held`: the tests as ever, and src without one guard. */
@@ -19,14 +20,9 @@ export default mergeConfig(
         name: 'without-a-guard',
         enforce: 'pre',
         transform: (code, id) => {
-          const patches = guard.patches.filter(({ file }) => id === `${src}${file}`);
-          if (patches.length === 0) return undefined;
-          let changed = code;
-          for (const { from, to } of patches) {
-            if (!changed.includes(from)) throw new Error(`does not apply to ${id}: ${from}`);
-            changed = changed.replace(from, () => to);
-          }
-          return { code: changed, map: null };
+          const file = id.startsWith(src) ? id.slice(src.length) : '';
+          if (!guard.patches.some((patch) => patch.file === file)) return undefined;
+          return { code: patched(file, code, guard.patches), map: null };
         },
       },
     ],

@@ -11,6 +11,7 @@ import { LineCounter, parseDocument, type Document } from 'yaml';
 
 import type { RecoveryDaemonConfig } from '../src/index.ts';
 import { resolveConnection } from './config/connection.ts';
+import { exposureOf } from './config/exposure.ts';
 import { findConfigFile } from './config/find.ts';
 import { problemsOf } from './config/issues.ts';
 import { ConfigFileError, type Path, type Problem } from './config/problem.ts';
@@ -25,6 +26,8 @@ export interface ConfigFile {
   readonly settings: FileSettings;
   /** Knows the secrets of this file. */
   readonly redactor: Redactor;
+  /** What is not as it should be, and can be worked with. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -41,7 +44,8 @@ export function loadConfigFile(
   const { document, lines } = readDocument(file);
   const problems: Problem[] = [];
   const redactor = new Redactor();
-  const references = substituteReferences(document.toJS({ maxAliasCount: 100 }), terminal.env);
+  const written: unknown = document.toJS({ maxAliasCount: 100 });
+  const references = substituteReferences(written, terminal.env);
   problems.push(...references.problems);
   const source: SecretSource = { env: terminal.env, folder: dirname(file), problems };
   const resolved = resolveSecrets(references.value, source, redactor);
@@ -58,7 +62,15 @@ export function loadConfigFile(
       distinct.map((problem) => ({ ...problem, line: lineOf(document, lines, problem.path) })),
     );
   }
-  return { file, settings: parsed.data, redactor };
+  return { file, settings: parsed.data, redactor, warnings: exposureOf(file, written) };
+}
+
+/** Tells people at a terminal; the daemon has a log for it. */
+export function tellWarnings(
+  { warnings }: Pick<ConfigFile, 'warnings'>,
+  { stderr }: Pick<Terminal, 'stderr'>,
+): void {
+  for (const warning of warnings) stderr.write(`pgxa: warning: ${warning}\n`);
 }
 
 /** The configuration as the library takes it. */

@@ -3,7 +3,7 @@ import { Argument, InvalidArgumentError, Option, type Command } from 'commander'
 
 import { SHELLS, type Shell } from './completion/scripts.ts';
 import type { Run } from './program.ts';
-import { seconds } from './triage-verbs.ts';
+import { seconds } from './seconds.ts';
 import type { SandboxOptions } from './verbs/sandbox.ts';
 import type { GuidedOptions } from './verbs/triage.ts';
 import type { WatchOptions } from './verbs/watch.ts';

@@ -13,8 +13,9 @@ import {
 } from './administration-help.ts';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import { addHandsOnVerbs } from './hands-on-verbs.ts';
+import { seconds } from './seconds.ts';
 import type { Terminal } from './terminal.ts';
-import { addTriageVerbs, seconds } from './triage-verbs.ts';
+import { addTriageVerbs } from './triage-verbs.ts';
 
 /** What every verb gets. */
 export interface VerbContext {

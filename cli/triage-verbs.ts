@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 
 import { addDoctor } from './doctor-verb.ts';
 import type { Run } from './program.ts';
+import { seconds } from './seconds.ts';
 import { FORMATS } from './triage/output.ts';
 import type { CommonOptions } from './triage/session.ts';
 import type { CheckOptions } from './verbs/check.ts';
@@ -158,7 +159,8 @@ function addCheck(program: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-A duration is a number of seconds, or one with a unit: 90s, 5min, 2h, 1d. The default of --age is 60s. A contradictory transaction or a hazard counts whatever its age, and is critical.
+A duration is a number of seconds, or one with a unit: 90s, 5min, 2h, 1d. The default of --age is 60s. A contradictory
+transaction or a hazard counts whatever its age, and is critical.
 
 Exit codes: 0 nothing; 3 found; 5 nothing found, and something did not answer; 1 failed.
 With --nagios: 0 ok, 1 warning, 2 critical, 3 unknown.
@@ -319,14 +321,6 @@ Examples:
     .action((id: string, options: ShowOptions) =>
       run(async (context) => (await import('./verbs/show.ts')).runShow(context, id, options, form)),
     );
-}
-
-export function seconds(text: string): number {
-  const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0 || value > 3_600) {
-    throw new InvalidArgumentError('expected seconds, more than 0 and at most 3600');
-  }
-  return value;
 }
 
 const UNITS: Readonly<Record<string, number>> = {

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import {
   createTransactionManager,
@@ -13,6 +13,9 @@ import { createBank, type Bank } from './support/bank.ts';
 import { expectNothingLeft, refusal, SOON_MS } from './support/refusal.ts';
 import { startControlledServer, type TestServer } from './support/servers.ts';
 import { waitFor } from './support/wait.ts';
+
+// The bounds below are what counts, and the machine may be busy.
+vi.setConfig({ testTimeout: 90_000 });
 
 const mark = async (tx: TransactionScope): Promise<string> => {
   await tx.on('orders').query('insert into marker values ($1)', [tx.id]);

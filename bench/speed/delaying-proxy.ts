@@ -1,59 +1,44 @@
 /** A TCP proxy that makes a link longer: everything arrives in order, and later. */
-import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
+
+import { LoopbackListener, targetOf, type Target } from '../../test/support/loopback-listener.ts';
 
 /**
  * Requests wait, replies do not: to a client it is the same, and only one wait has to be exact. What is sent
  * in one go, or behind what still waits, stays in the pipe together, as on a long line.
  */
 export class DelayingProxy {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  readonly #listener: LoopbackListener;
   readonly #pipe: Pipe;
 
-  private constructor(target: { host: string; port: number }, delayMs: number) {
+  private constructor(target: Target, delayMs: number) {
     this.#pipe = new Pipe(delayMs);
-    this.#server = createServer((client) => {
+    this.#listener = new LoopbackListener((client) => {
       this.#serve(client, connect({ ...target, noDelay: true }));
     });
   }
 
   static async inFrontOf(connectionString: string, delayMs: number): Promise<DelayingProxy> {
-    const url = new URL(connectionString);
-    const proxy = new DelayingProxy({ host: url.hostname, port: Number(url.port) }, delayMs);
-    proxy.#server.listen(0, '127.0.0.1');
-    await once(proxy.#server, 'listening');
+    const proxy = new DelayingProxy(targetOf(connectionString), delayMs);
+    await proxy.#listener.listen();
     return proxy;
   }
 
   through(connectionString: string): string {
-    const url = new URL(connectionString);
-    url.hostname = '127.0.0.1';
-    url.port = String((this.#server.address() as AddressInfo).port);
-    return url.href;
+    return this.#listener.through(connectionString);
   }
 
   async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
     this.#pipe.stop();
-    this.#server.close();
-    await once(this.#server, 'close');
+    await this.#listener.close();
   }
 
   #serve(client: Socket, server: Socket): void {
     client.setNoDelay(true);
-    const end = (): void => {
+    this.#listener.tie([client, server], () => {
       client.destroy();
       server.destroy();
-    };
-    for (const socket of [client, server]) {
-      this.#sockets.add(socket);
-      socket.on('error', end);
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        end();
-      });
-    }
+    });
     client.on('data', (bytes) => {
       this.#pipe.push(() => {
         if (server.writable) server.write(bytes);

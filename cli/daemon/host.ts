@@ -77,6 +77,7 @@ export class DaemonHost {
       { version: VERSION, node: process.version, pid: process.pid, file, name },
       'starts',
     );
+    this.#warn(this.#config);
     const unsubscribe = logEvents(this.#log);
     this.#hearSignals();
     const look = setInterval(() => {
@@ -101,6 +102,10 @@ export class DaemonHost {
       unsubscribe();
       this.#metrics.close();
     }
+  }
+
+  #warn({ warnings }: ConfigFile): void {
+    for (const warning of warnings) this.#log.warn(warning);
   }
 
   /** Until the process ends: one that is asked twice to stop still ends with 0. */
@@ -178,6 +183,7 @@ export class DaemonHost {
       this.#isRefused = false;
       this.#metrics.reloaded(true);
       this.#log.info({ file: next.file }, 'reloaded the configuration');
+      this.#warn(next);
     } catch (thrown) {
       const problems = thrown instanceof ConfigFileError ? thrown.message : undefined;
       this.#metrics.reloaded(false);

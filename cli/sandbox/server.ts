@@ -139,7 +139,7 @@ export class SandboxServer {
 
   #spawn(): ChildProcess {
     const { folder, programs } = this.#plan;
-    const log = openSync(join(folder, 'server.log'), 'a');
+    const log = openSync(join(folder, 'server.log'), 'a', 0o600);
     try {
       const child = spawn(join(programs.bin, 'postgres'), ['-D', this.dataFolder], {
         ...programs.user,

@@ -1,10 +1,11 @@
 import { hostname, userInfo } from 'node:os';
 
 import { openTriage, type Survey, type Triage } from '../../src/index.ts';
-import { daemonConfigOf, loadConfigFile } from '../config-file.ts';
+import { daemonConfigOf, loadConfigFile, tellWarnings } from '../config-file.ts';
 import { ConfigFileError } from '../config/problem.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { VerbContext } from '../program.ts';
+import { millisecondsOf } from '../seconds.ts';
 import type { Terminal } from '../terminal.ts';
 import type { Format } from './output.ts';
 import { oneLine } from './text.ts';
@@ -22,6 +23,8 @@ export interface Session {
   readonly output: Format;
   /** For everything that a server has said. */
   readonly redact: (text: string) => string;
+  /** Of the configuration file. */
+  readonly warnings: readonly string[];
 }
 
 /** Opens what the configuration describes for one verb, and closes it whatever happens. */
@@ -32,6 +35,7 @@ export async function withTriage(
   work: (session: Session) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const session = openSession(context, options, purpose);
+  tellWarnings(session, session.terminal);
   try {
     return await work(session);
   } finally {
@@ -52,7 +56,7 @@ export function openSession(
 ): Session {
   const file = loadConfigFile(configPath, terminal);
   const config = daemonConfigOf(file);
-  const limitMs = timeout === undefined ? undefined : Math.max(1, Math.round(timeout * 1_000));
+  const limitMs = timeout === undefined ? undefined : millisecondsOf(timeout);
   const triage = openTriage({
     ...config,
     participants: onlyThese(config.participants, chosen),
@@ -67,7 +71,7 @@ export function openSession(
         }),
   });
   const redact = (text: string): string => file.redactor.redact(text);
-  return { triage, terminal, output, redact };
+  return { triage, terminal, output, redact, warnings: file.warnings };
 }
 
 function onlyThese<T>(

@@ -45,7 +45,7 @@ export async function runCheck(context: VerbContext, options: CheckOptions): Pro
       const survey = redacted(await triage.survey(), redact);
       const result = checkSurvey(survey, limits);
       if (options.nagios === true) {
-        terminal.stdout.write(nagiosLine(result));
+        terminal.stdout.write(nagiosLine(result, limits));
         return NAGIOS[nagiosState(result)];
       }
       warnPartial(survey, terminal);
@@ -70,13 +70,14 @@ function nagiosState({ state, isCritical }: CheckResult): keyof typeof NAGIOS {
 }
 
 /** A bar begins the performance data: no name is in the text, so none can be in the way. */
-function nagiosLine(result: CheckResult): string {
+function nagiosLine(result: CheckResult, limits: { readonly foreign: boolean }): string {
   const { summary, inDoubt, oldestMs, blocked, foreign } = result;
   const data = [
     `in_doubt=${inDoubt}`,
     `oldest=${Math.round(oldestMs / 1_000)}s`,
     `blocked=${blocked}`,
-    `foreign=${foreign.length}`,
+    // Without the option nobody has counted them.
+    ...(limits.foreign ? [`foreign=${foreign.length}`] : []),
   ].join(' ');
   return `PGXA ${nagiosState(result).toUpperCase()} - ${summary} | ${data}\n`;
 }

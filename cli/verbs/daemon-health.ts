@@ -1,6 +1,7 @@
 import { loadConfigFile } from '../config-file.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { VerbContext } from '../program.ts';
+import { millisecondsOf } from '../seconds.ts';
 
 /** A daemon that listens everywhere is asked here. */
 const ANYWHERE: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
@@ -21,7 +22,7 @@ export async function askHealth(
   try {
     const response = await fetch(url, {
       headers,
-      signal: AbortSignal.timeout(Math.max(1, Math.round(timeout * 1_000))),
+      signal: AbortSignal.timeout(millisecondsOf(timeout)),
     });
     terminal.stdout.write(await response.text());
     return response.ok ? EXIT.fine : EXIT.failed;

@@ -1,7 +1,8 @@
 import { migrateDecisionLog, pendingMigrations, type ConnectionOptions } from '../../src/index.ts';
-import { loadConfigFile } from '../config-file.ts';
+import { loadConfigFile, tellWarnings } from '../config-file.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { VerbContext } from '../program.ts';
+import { millisecondsOf } from '../seconds.ts';
 
 export interface MigrateOptions {
   readonly print: boolean;
@@ -13,9 +14,10 @@ export async function runMigrate(
   { terminal, configPath }: VerbContext,
   { print, timeout }: MigrateOptions,
 ): Promise<ExitCode> {
-  const { settings } = loadConfigFile(configPath, terminal, 'log');
-  const place = settings.decisionLog as ConnectionOptions;
-  const limit = { connectTimeoutMs: Math.max(1, Math.round(timeout * 1_000)) };
+  const config = loadConfigFile(configPath, terminal, 'log');
+  tellWarnings(config, terminal);
+  const place = config.settings.decisionLog as ConnectionOptions;
+  const limit = { connectTimeoutMs: millisecondsOf(timeout) };
   const pending = await pendingMigrations(place, limit);
   if (print) {
     for (const { file, sql } of pending) terminal.stdout.write(`-- ${file}\n${sql.trimEnd()}\n\n`);

@@ -4,6 +4,7 @@ import { untilAborted } from '../patience.ts';
 import { ConnectionGroup, type RunCommand } from '../postgres/dedicated-connection.ts';
 import { poolMax, type ConnectionSettings } from '../postgres/pool.ts';
 import { SAFE_PATH_SQL } from '../postgres/safe-path.ts';
+import { assertReplicated } from '../postgres/unconfirmed.ts';
 import type { Runtime } from '../runtime.ts';
 import type {
   Backend,
@@ -36,7 +37,7 @@ import {
   type ServerFactsRow,
 } from './server-facts.ts';
 import { connectConfigurationHint, sqlstateOf } from './sqlstate.ts';
-import { assertReplicated, XactFates } from './xact-fate.ts';
+import { XactFates } from './xact-fate.ts';
 
 export interface PostgresParticipantOptions {
   readonly name: string;

@@ -1,7 +1,7 @@
 /** What has become of a transaction id, and on whose word (invariant 6). */
 import { toError } from '../errors.ts';
-import type { ConnectionGroup, CommandReply } from '../postgres/dedicated-connection.ts';
-import { isUnconfirmed } from '../postgres/unconfirmed.ts';
+import type { ConnectionGroup } from '../postgres/dedicated-connection.ts';
+import { assertReplicated } from '../postgres/unconfirmed.ts';
 import type { ServerIdentity, XactStatus } from '../states.ts';
 import type { FateHere } from './participant.ts';
 import {
@@ -106,14 +106,5 @@ export class XactFates {
       if (inRecovery) throw standby;
       return { server, fate: 'never-issued' };
     }
-  }
-}
-
-export function assertReplicated(
-  proof: PromiseSettledResult<CommandReply<unknown>> | undefined,
-): void {
-  if (proof?.status !== 'fulfilled') throw toError(proof?.reason);
-  if (isUnconfirmed(proof.value.notices)) {
-    throw new Error('the synchronous standby has not confirmed it');
   }
 }

@@ -110,6 +110,20 @@ function observe(
   return standing === undefined ? undecided : { ...undecided, decision: standing.decision };
 }
 
+/** What is seen of prepared branches alone, where nothing of it was. */
+export const NOTHING_SEEN = {
+  preparedAt: undefined,
+  ageMs: undefined,
+  owner: undefined,
+  xidAge: undefined,
+  freezeLimit: undefined,
+  blocked: [],
+  observation: undefined,
+  row: undefined,
+  why: undefined,
+  attempt: undefined,
+} as const satisfies Partial<BranchView>;
+
 /** @param sibling of the same transaction: its name differs in the ordinal alone. */
 function missingView(recorded: RecordedBranch, sibling: Gid | undefined, fates: Fates): BranchView {
   const { participant, branch, xid, systemIdentifier, timeline } = recorded;
@@ -120,16 +134,7 @@ function missingView(recorded: RecordedBranch, sibling: Gid | undefined, fates: 
     state: stateOf(fates.get(fateKey(participant, xid ?? ''))),
     xid,
     server: { systemIdentifier, timeline },
-    preparedAt: undefined,
-    ageMs: undefined,
-    owner: undefined,
-    xidAge: undefined,
-    freezeLimit: undefined,
-    blocked: [],
-    observation: undefined,
-    row: undefined,
-    why: undefined,
-    attempt: undefined,
+    ...NOTHING_SEEN,
   };
 }
 

@@ -1,6 +1,7 @@
 /** What is prepared where nobody would look for it, or for too long; and names that mean one database. Pure. */
 import { isSameDatabase } from '../participant/server-facts.ts';
 import {
+  OF_WHICH_UNKNOWN,
   speaker,
   type Answer,
   type Finding,
@@ -146,7 +147,7 @@ function checkTwins(places: readonly Place[]): Finding[] {
 
 /** A server has one list for all of its databases, and a branch is finished in its own. */
 function checkElsewhere(places: readonly Place[]): Finding[] {
-  return places.flatMap(({ name, facts: { elsewhere, server } }) => {
+  return places.flatMap(({ name, facts: { elsewhere, server, isInstallationKnown } }) => {
     const neighbours = new Set(
       places
         .filter(
@@ -161,9 +162,14 @@ function checkElsewhere(places: readonly Place[]): Finding[] {
       speaker('participant', name)(
         'warning',
         'elsewhere',
-        `database "${database}" of its server holds prepared branches of this log (${ours}), and is no ` +
-          'participant of this configuration',
-        'add it under the name that your programs use: nobody finishes them with this configuration',
+        `database "${database}" of its server holds prepared branches ` +
+          (isInstallationKnown
+            ? `of this log (${ours})`
+            : `of some pgxa installation (${ours}; ${OF_WHICH_UNKNOWN})`) +
+          ', and is no participant of this configuration',
+        isInstallationKnown
+          ? 'add it under the name that your programs use: nobody finishes them with this configuration'
+          : 'mend the log and look again: those of this log nobody finishes with this configuration',
       ),
     );
   });

@@ -97,7 +97,7 @@ export interface Rights {
 export interface PreparedElsewhere {
   readonly database: string;
   readonly count: number;
-  /** Of this installation. */
+  /** Of this installation; of any, where it is not known. */
   readonly ours: number;
 }
 
@@ -105,10 +105,15 @@ export interface ParticipantFacts {
   readonly condition: ServerCondition;
   readonly server: ServerFacts;
   readonly slotsUsed: number;
+  /** Which branches are of this log. Without it those of every pgxa installation are counted in what follows. */
+  readonly isInstallationKnown: boolean;
   /** Undefined, as the next one: it could not be asked. */
   readonly rights: Rights | undefined;
   readonly elsewhere: readonly PreparedElsewhere[] | undefined;
 }
+
+/** To be said wherever branches are counted without knowing whose they are. */
+export const OF_WHICH_UNKNOWN = 'which one is not known while the log is unreadable';
 
 export type Purpose = 'application' | 'recovery' | 'operator' | 'monitor';
 

@@ -3,6 +3,7 @@ import { isSameDatabase } from '../participant/server-facts.ts';
 import { checkClock, checkPooler, checkServer } from './doctor-server.ts';
 import {
   NO_ANSWER,
+  OF_WHICH_UNKNOWN,
   speaker,
   type Answer,
   type BranchRole,
@@ -21,7 +22,7 @@ export function checkParticipant(
 ): Finding[] {
   const say = speaker('participant', name);
   if (answer.kind !== 'answered') return [unanswered(say, answer)];
-  const { condition, server, slotsUsed, rights } = answer.facts;
+  const { condition, server, slotsUsed, rights, isInstallationKnown } = answer.facts;
   const findings = [
     say('ok', 'reachable', 'it answers'),
     ...checkServer(say, 'participant', condition),
@@ -32,7 +33,7 @@ export function checkParticipant(
   findings.push(
     checkSlots(say, slotsUsed, server.maxPreparedTransactions),
     ...checkIdentity(say, answer.facts, registered, log?.records !== undefined),
-    ...checkRights(say, condition.login, rights),
+    ...checkRights(say, condition.login, rights, isInstallationKnown),
     checkPooler(say, condition, poolerHarm(condition.login, rights)),
   );
   if (log !== undefined) {
@@ -129,7 +130,12 @@ function checkTimeline(
   );
 }
 
-function checkRights(say: Say, login: string, rights: Rights | undefined): Finding[] {
+function checkRights(
+  say: Say,
+  login: string,
+  rights: Rights | undefined,
+  isInstallationKnown: boolean,
+): Finding[] {
   const check = 'rights';
   if (rights === undefined) {
     return [say('info', check, 'it could not be found out whose branches this login may finish')];
@@ -137,7 +143,8 @@ function checkRights(say: Say, login: string, rights: Rights | undefined): Findi
   if (rights.superuser)
     return [say('ok', check, `${login} is a superuser: it may finish any branch`)];
   const denied = rights.roles.filter(({ mayFinish }) => !mayFinish);
-  if (denied.length > 0) return denied.map((one) => deniedFinding(say, login, one));
+  const whose = isInstallationKnown ? '' : `, of some pgxa installation: ${OF_WHICH_UNKNOWN}`;
+  if (denied.length > 0) return denied.map((one) => deniedFinding(say, login, one, whose));
   const others = rights.settable.filter((role) => role !== login);
   if (others.length > 0) {
     return [say('ok', check, `${login} may finish branches of ${others.join(', ')}`)];
@@ -152,18 +159,23 @@ function checkRights(say: Say, login: string, rights: Rights | undefined): Findi
   ];
 }
 
-function deniedFinding(say: Say, login: string, { role, branches, sessions }: BranchRole): Finding {
+function deniedFinding(
+  say: Say,
+  login: string,
+  { role, branches, sessions }: BranchRole,
+  whose: string,
+): Finding {
   if (role === undefined) {
     return say(
       'fault',
       'rights',
-      `${preparedBranches(branches)} of a role that was dropped`,
+      `${preparedBranches(branches)} of a role that was dropped${whose}`,
       'only a superuser can finish them: give recovery one for this, through "pgxa resolve" alone',
     );
   }
   const grant = `grant ${quoted(role)} to ${quoted(login)} (with set option): sql/participant-roles.sql`;
   if (branches > 0) {
-    const found = `${login} may not finish ${preparedBranches(branches)} of role ${role}`;
+    const found = `${login} may not finish ${preparedBranches(branches)} of role ${role}${whose}`;
     return say('fault', 'rights', found, grant);
   }
   const found = `${login} could not finish branches of role ${role}, which has sessions of pgxa here (${sessions})`;

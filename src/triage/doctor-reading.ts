@@ -114,6 +114,7 @@ async function readParticipant(
     condition,
     server: factsOfRow(row),
     slotsUsed: row.slots_used,
+    isInstallationKnown: known !== ANY_INSTALLATION,
     rights: rights === undefined ? undefined : rightsOf(rights as unknown as RightsRow),
     elsewhere: elsewhere as unknown as ParticipantFacts['elsewhere'],
   };

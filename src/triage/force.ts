@@ -9,7 +9,7 @@
  *   decided otherwise      the branches alone, one by one; each that obeys is recorded as heuristic
  *   forgotten, or ahead    the branches alone; the register is shut for their day, so operators wait for each other
  */
-import type { RecordedBranch } from '../decision-log/decision-log.ts';
+import type { DecisionLog, RecordedBranch } from '../decision-log/decision-log.ts';
 import type { AuditEntry } from '../decision-log/operator-log.ts';
 import { toError } from '../errors.ts';
 import { parseGid } from '../participant/gid.ts';
@@ -133,10 +133,7 @@ async function decideAbort(
 ): Promise<ForceOutcome> {
   const { transactionId } = transaction;
   const epoch = epochOf(transaction);
-  const isKnown = (await log.epochsOf([epoch])).has(epoch);
-  if (isKnown && !override && !(await log.retire(epoch, options.heartbeatLimitMs))) {
-    return lost(ALIVE);
-  }
+  if ((await retireTheDead(options, log, { epoch, override })) === 'alive') return lost(ALIVE);
   const standing = (await log.settle([{ transactionId, epoch }], 'operator')).get(transactionId);
   if (standing?.decision === 'abort') return carryOut(options, transaction);
   return lost(standing === undefined ? FORGOTTEN : committedBy(standing.decidedBy));
@@ -152,12 +149,9 @@ async function decideCommit(
   // What cannot be committed must not cost a coordinator its epoch.
   const before = await proveBranches(options, transaction, 'durable');
   if (typeof before === 'string') return lost(before);
-  const isKnown = (await log.epochsOf([epoch])).has(epoch);
-  // Without the override only an epoch whose time has run out is retired, by the rule of recovery.
-  if (isKnown && !override && !(await log.retire(epoch, options.heartbeatLimitMs))) {
-    return lost(ALIVE);
-  }
-  if (isKnown) await operatorLog.retireNow(epoch);
+  const found = await retireTheDead(options, log, { epoch, override });
+  if (found === 'alive') return lost(ALIVE);
+  if (found === 'known') await operatorLog.retireNow(epoch);
   const branches = await proveBranches(options, transaction, 'durable');
   if (typeof branches === 'string') return lost(`${branches}; its coordinator is retired by now`);
   await operatorLog.commit({ transactionId, epoch, label: transaction.label, branches });
@@ -165,6 +159,17 @@ async function decideCommit(
   if (standing?.decision === 'commit') return carryOut(options, transaction);
   if (standing === undefined) return lost('its epoch is not retired');
   return lost(`the log decided abort meanwhile, by ${standing.decidedBy}`);
+}
+
+/** Without the override only an epoch whose time has run out is retired, by the rule of recovery; with it, none here. */
+async function retireTheDead(
+  { heartbeatLimitMs }: ResolveOptions,
+  log: DecisionLog,
+  { epoch, override }: { readonly epoch: string; readonly override: boolean },
+): Promise<'alive' | 'known' | 'unknown'> {
+  const isKnown = (await log.epochsOf([epoch])).has(epoch);
+  if (isKnown && !override && !(await log.retire(epoch, heartbeatLimitMs))) return 'alive';
+  return isKnown ? 'known' : 'unknown';
 }
 
 /**

@@ -53,6 +53,11 @@ describe('pgxa check', () => {
       code: 3,
       stdout: expect.stringMatching(/^1 in doubt, 1 of others, 2 over the limits, /) as string,
     });
+    // Without the option nobody has counted them, so there is no figure either.
+    const plugin = (...args: readonly string[]) =>
+      bank.pgxa('check', '--nagios', '--age', '0', '--count', '1', ...args);
+    expect((await plugin()).stdout).toMatch(/ \| in_doubt=1 oldest=\d+s blocked=0\n$/);
+    expect((await plugin('--foreign')).stdout).toMatch(/ blocked=0 foreign=1\n$/);
   });
 
   it('5 when something does not answer and nothing was found; what was found is worth more', async () => {
@@ -94,7 +99,7 @@ describe('pgxa check', () => {
     const ok = await bank.pgxa('check', '--nagios');
     expect(ok).toMatchObject({ code: 0, stderr: '' });
     expect(ok.stdout).toBe(
-      'PGXA OK - 0 in doubt, 0 over the limits | in_doubt=0 oldest=0s blocked=0 foreign=0\n',
+      'PGXA OK - 0 in doubt, 0 over the limits | in_doubt=0 oldest=0s blocked=0\n',
     );
     const config = await half();
     const unknown = await bank.pgxa('check', '--nagios', '--config', config);

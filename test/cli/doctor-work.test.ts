@@ -52,6 +52,15 @@ describe('pgxa doctor, of work and doubt', () => {
         `database "${billing.database}" of its server holds prepared branches of this log \\(1\\)`,
       ),
     );
+    // A log that does not answer cannot tell whose branches they are.
+    const dark = await bank.writeConfig(
+      'dark.yaml',
+      { orders: bank.log.connectionString },
+      'postgresql://localhost:1/log',
+    );
+    expect(saying((await examine('--config', dark)).data, 'elsewhere')).toMatch(
+      /prepared branches of some pgxa installation \(1; which one is not known while the log is unreadable\)/,
+    );
     const twins = await bank.writeConfig('twins.yaml', {
       orders: bank.participant('orders').connectionString,
       shop: bank.participant('orders').connectionString,

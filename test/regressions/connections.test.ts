@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type {
   ParticipantOptions,
@@ -10,6 +10,14 @@ import type {
 import { createBank, type Bank, type BankDatabase } from '../support/bank.ts';
 import { FaultProxy } from '../support/proxy.ts';
 import { waitFor } from '../support/wait.ts';
+
+// The bounds below are what counts, and the machine may be busy.
+vi.setConfig({ testTimeout: 90_000 });
+
+/** What pgxa waits for the reply to a command of its own, if nothing sooner ends the wait: the answer must not need it. */
+const COMMAND_TIMEOUT_MS = 10_000;
+/** Enough for a busy machine, and too short for a place that such a command would hold. */
+const FREE_SOON_MS = 8_000;
 
 /**
  * Connections that break, hang or come late. Expected: no uncaught exception, an answer in time, and the
@@ -129,10 +137,8 @@ describe('connections between the pool and a branch', () => {
       const { ms, settled } = await timed(tm.run({ timeoutMs: 700 }, ask));
       expect(settled).toMatchObject({ name: 'RolledBackError', code: 'PGXA_TIMEOUT' });
       expect(rule.fired).toBe(1);
-      expect(ms).toBeLessThan(3_000);
-      const next = await timed(tm.run({ timeoutMs: 5_000 }, (tx) => mark(tx, 'billing')));
-      expect(next.settled).toBeUndefined();
-      expect(next.ms).toBeLessThan(4_000);
+      expect(ms).toBeLessThan(COMMAND_TIMEOUT_MS);
+      await tm.run({ timeoutMs: FREE_SOON_MS }, (tx) => mark(tx, 'billing'));
       await expectNothingOpen();
     },
   );
@@ -172,8 +178,8 @@ describe('connections between the pool and a branch', () => {
     expect(rule.fired).toBe(1);
     expect(fence.fired).toBeGreaterThan(0);
     expect(settled).toMatchObject({ name: 'RolledBackError', code: 'PGXA_TIMEOUT' });
-    expect(ms).toBeLessThan(5_000);
-    await tm.run({ timeoutMs: 3_000 }, (tx) => mark(tx, 'billing'));
+    expect(ms).toBeLessThan(COMMAND_TIMEOUT_MS);
+    await tm.run({ timeoutMs: FREE_SOON_MS }, (tx) => mark(tx, 'billing'));
     const other = await bank.manager();
     await waitFor('recovery to roll the branch back', async () => {
       await other.recover();
@@ -188,9 +194,7 @@ describe('connections between the pool and a branch', () => {
     let rolledBack = 0;
     forgotten.onRolledBack(() => void (rolledBack += 1));
     await forgotten.on('billing').query('update account set balance = 0 where id = 1');
-    const { ms, settled } = await timed(tm.run({ timeoutMs: 5_000 }, (tx) => mark(tx, 'billing')));
-    expect(settled).toBeUndefined();
-    expect(ms).toBeLessThan(3_000);
+    await tm.run({ timeoutMs: FREE_SOON_MS }, (tx) => mark(tx, 'billing'));
     await expect(forgotten.commit()).rejects.toMatchObject({
       name: 'RolledBackError',
       code: 'PGXA_TIMEOUT',
@@ -214,8 +218,8 @@ describe('connections between the pool and a branch', () => {
     );
     expect(rule.fired).toBe(1);
     expect(settled).toMatchObject({ name: 'RolledBackError', code: 'PGXA_ROLLED_BACK' });
-    expect(ms).toBeLessThan(6_000);
-    await tm.run({ timeoutMs: 3_000 }, (tx) => mark(tx, 'billing'));
+    expect(ms).toBeLessThan(COMMAND_TIMEOUT_MS);
+    await tm.run({ timeoutMs: FREE_SOON_MS }, (tx) => mark(tx, 'billing'));
     await expectNothingOpen();
   });
 
@@ -234,7 +238,8 @@ describe('connections between the pool and a branch', () => {
       code: 'PGXA_TIMEOUT',
       retryable: false,
     });
-    expect(ms).toBeLessThan(4_000);
+    // Without a deadline the reply would be waited for that long.
+    expect(ms).toBeLessThan(5_000);
     expect([rule.fired, runs]).toEqual([1, 1]);
   });
 });

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { openTriage, type TransactionScope } from '../../src/index.ts';
+import type { TransactionScope } from '../../src/index.ts';
 import { Inspector } from '../../src/triage/inspector.ts';
 import { checkMarkers } from '../support/atomicity.ts';
 import { createBank, type Bank } from '../support/bank.ts';
@@ -51,16 +51,6 @@ describe("functions in the way of the server's own", () => {
       await gidIn(bank.log, { epoch, transactionId: uuidv7() }),
     );
   };
-  const triage = () =>
-    openTriage({
-      name: 'cli',
-      actor: 'alice',
-      purpose: 'operator',
-      decisionLog: { connectionString: bank.log.connectionString },
-      participants: Object.fromEntries(
-        bank.participants.map(({ name, connectionString }) => [name, { connectionString }]),
-      ),
-    });
   /** Schema `s` in front of everything, with what a session of pgxa calls, and a table of who called it. */
   const shadow = async (name: string): Promise<void> => {
     const { database } = bank.participant(name);
@@ -104,7 +94,7 @@ describe("functions in the way of the server's own", () => {
          end $f$;`,
     );
     await plantUndecided();
-    await using operator = triage();
+    await using operator = bank.operator();
     expect((await operator.survey()).transactions).toHaveLength(1);
     expect(await operator.recover()).toMatchObject({ rolledBack: 1, complete: true });
     expect(await bank.participant('orders').query('select * from public.seen')).toEqual([]);
@@ -113,7 +103,7 @@ describe("functions in the way of the server's own", () => {
   it('in front of them: what is in doubt is seen and finished all the same', async () => {
     await shadow('orders');
     await plantUndecided();
-    await using operator = triage();
+    await using operator = bank.operator();
     const found = await operator.find(
       (await operator.survey()).transactions[0]?.transactionId ?? '',
     );
@@ -156,7 +146,7 @@ describe("functions in the way of the server's own", () => {
        alter database "${bank.log.database}" set search_path = s, pg_catalog;`,
     );
     await client.end();
-    await using operator = triage();
+    await using operator = bank.operator();
     expect((await operator.survey()).log.status).toBe('reachable');
     await (await bank.manager()).recover();
     expect(await bank.log.query('select * from s.seen')).toEqual([]);
@@ -210,7 +200,7 @@ describe("functions in the way of the server's own", () => {
        update public.t set n = 2;
        prepare transaction '${await gidIn(bank.log, { epoch: 'a'.repeat(16), transactionId: uuidv7() })}';`,
     );
-    await using operator = triage();
+    await using operator = bank.operator();
     const found = await operator.find(
       (await operator.survey()).transactions[0]?.transactionId ?? '',
     );

@@ -10,7 +10,6 @@ import {
 } from '../../src/errors.ts';
 import { publish } from '../../src/events.ts';
 import { openParticipants } from '../../src/open-participants.ts';
-import { parseGid } from '../../src/participant/gid.ts';
 import type { Participant } from '../../src/participant/participant.ts';
 import type { Transaction, TransactionManager } from '../../src/public-surface.ts';
 import { Recoverer } from '../../src/recovery/recoverer.ts';
@@ -357,35 +356,4 @@ function keyOf({ participant, gid }: { participant: string; gid: string }): stri
 
 function countFailovers({ participants }: Oracle): number {
   return [...participants.values()].reduce((sum, { failovers }) => sum + failovers, 0);
-}
-
-/** Somebody with a shell: resolves what is in doubt, through the register. */
-export function operate(process: SimulatedProcess, stage: Stage): void {
-  process.deliver(() => {
-    const end = (): void => {
-      process.kill(true);
-    };
-    // What does not work now is tried again by whoever comes next.
-    void resolveAll(process, stage).then(end, end);
-  });
-}
-
-async function resolveAll(process: SimulatedProcess, stage: Stage): Promise<void> {
-  const opened = await open(process, stage);
-  const { log, participants } = opened;
-  for (const participant of participants.values()) {
-    const listing = await participant.listInDoubt();
-    if (listing.kind !== 'listed') continue;
-    for (const { gid } of listing.branches) {
-      const parsed = parseGid(gid);
-      if (parsed?.installation !== log.installation) continue;
-      const { transactionId, epoch } = parsed;
-      const standing = await log.settle([{ transactionId, epoch }], 'operator');
-      const decision = standing.get(transactionId)?.decision;
-      if (decision === undefined) continue;
-      const evidence = { xid: undefined, server: listing.server };
-      await participant.finish({ gid, decision, evidence, absentMeansAborted: true });
-    }
-  }
-  await close(opened);
 }

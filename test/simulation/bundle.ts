@@ -4,15 +4,9 @@ import { join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
+import { patched, type Patch } from './patch.ts';
 
-/** A change of one text in one file of src. */
-export interface Patch {
-  /** Path below src. */
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
-}
+const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Bundles an entry point of this folder; returns the path of the file. Throws if a patch does not apply. */
 export async function bundle(
@@ -23,7 +17,7 @@ export async function bundle(
   const folder = join(root, 'node_modules', '.cache', 'pgxa-simulation');
   await mkdir(folder, { recursive: true });
   const outfile = join(folder, `${name}.mjs`);
-  const applied = new Set<Patch>();
+  const bundled = new Set<string>();
   await build({
     entryPoints: [join(root, 'test', 'simulation', entry)],
     outfile,
@@ -45,22 +39,14 @@ export async function bundle(
         setup: (building) => {
           building.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
             const file = relative(join(root, 'src'), path);
-            let contents = await readFile(path, 'utf8');
-            for (const patch of patches) {
-              if (patch.file !== file) continue;
-              if (contents.split(patch.from).length !== 2) {
-                throw new Error(`the patch of ${file} does not apply once: ${patch.from}`);
-              }
-              contents = contents.replace(patch.from, () => patch.to);
-              applied.add(patch);
-            }
-            return { contents, loader: 'ts' };
+            bundled.add(file);
+            return { contents: patched(file, await readFile(path, 'utf8'), patches), loader: 'ts' };
           });
         },
       },
     ],
   });
-  const missing = patches.find((patch) => !applied.has(patch));
+  const missing = patches.find(({ file }) => !bundled.has(file));
   if (missing !== undefined)
     throw new Error(`no file ${missing.file} was bundled: its patch is lost`);
   return outfile;

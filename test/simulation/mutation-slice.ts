@@ -5,7 +5,7 @@
 import { expect, it } from 'vitest';
 
 import { DIRECTIONS, drawDirected, type Direction } from './directed.ts';
-import { toError } from '../../src/errors.ts';
+import { inTurn } from './in-turn.ts';
 import type { Plan } from './plan.ts';
 import { runSchedule, type ScheduleResult } from './schedule.ts';
 
@@ -14,19 +14,8 @@ const OF_EACH_DIRECTION = 1;
 /** Longer than any schedule takes; one that a change makes endless is found by its events. */
 const TIMEOUT_MS = 60_000;
 
-/** Outside of every promise, because a schedule empties the queue of promises itself. */
-async function run(seed: number, plan?: Plan): Promise<ScheduleResult> {
-  return new Promise((resolve, reject) => {
-    setImmediate(() => {
-      try {
-        const result = runSchedule(seed, plan === undefined ? {} : { plan });
-        resolve(result);
-      } catch (error) {
-        reject(toError(error));
-      }
-    });
-  });
-}
+const run = (seed: number, plan?: Plan): Promise<ScheduleResult> =>
+  inTurn(() => runSchedule(seed, plan === undefined ? {} : { plan }));
 
 it.each(Object.keys(DIRECTIONS) as Direction[])(
   '%s',

@@ -5,6 +5,7 @@ import { parseGid } from '../../src/participant/gid.ts';
 import type { PreparedBranch } from '../../src/participant/participant.ts';
 import type { ServerIdentity } from '../../src/states.ts';
 import { force, type ForceResult } from '../../src/triage/force.ts';
+import { NOTHING_SEEN } from '../../src/triage/branches.ts';
 import type { BranchView, TransactionView } from '../../src/triage/model.ts';
 import { close, CONNECT_TIMEOUT_MS, open, runtimeOf, type Opened, type Stage } from './actors.ts';
 import type { Told } from './oracle.ts';
@@ -141,15 +142,7 @@ function branchView(
     state: 'prepared',
     xid,
     server,
-    preparedAt: undefined,
+    ...NOTHING_SEEN,
     ageMs,
-    owner: undefined,
-    xidAge: undefined,
-    freezeLimit: undefined,
-    blocked: [],
-    observation: undefined,
-    row: undefined,
-    why: undefined,
-    attempt: undefined,
   };
 }

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 
+import { inTurn } from './in-turn.ts';
 import { Random } from './random.ts';
 import { runSchedule } from './schedule.ts';
 import { compare } from './truth/compare.ts';
@@ -22,16 +23,9 @@ const SLOTS = 5;
 /** Schedules that are run first, to learn the texts of all statements from pgxa itself. */
 const LESSONS = 40;
 
-function learnTexts(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(() => {
-      for (let seed = 1; seed <= LESSONS; seed += 1) runSchedule(seed);
-      resolve();
-    });
-  });
-}
-
-await learnTexts();
+await inTurn(() => {
+  for (let seed = 1; seed <= LESSONS; seed += 1) runSchedule(seed);
+});
 const seed = Number(options.seed);
 const real = await createRealTarget(SLOTS);
 try {

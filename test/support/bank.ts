@@ -7,8 +7,10 @@ import pg from 'pg';
 import {
   createTransactionManager,
   migrateDecisionLog,
+  openTriage,
   type TransactionManager,
   type TransactionManagerConfig,
+  type Triage,
 } from '../../src/index.ts';
 import type { ManagerInternals } from '../../src/transaction-manager.ts';
 import { sharedServer } from './shared-server.ts';
@@ -33,6 +35,12 @@ export interface Bank {
     config?: Partial<TransactionManagerConfig>,
     internals?: ManagerInternals,
   ): Promise<TransactionManager>;
+  /** An operator who sees all participants, to be closed by whoever asks for one. */
+  operator(options?: {
+    readonly actor?: string;
+    /** `options` of each connection to a participant. */
+    readonly participantOptions?: string;
+  }): Triage;
   participant(name: string): BankDatabase;
   /** Prepared transactions in the participants' databases, by participant. */
   inDoubt(): Promise<{ participant: string; gid: string }[]>;
@@ -74,6 +82,13 @@ export async function createBank(options: BankOptions = {}): Promise<Bank> {
     if (found === undefined) throw new Error(`no participant ${name} in this bank`);
     return found;
   };
+  const placesOf = (query = ''): Record<string, { connectionString: string }> =>
+    Object.fromEntries(
+      participants.map((one) => [
+        one.name,
+        { connectionString: `${one.connectionString}${query}` },
+      ]),
+    );
   return {
     log,
     participants,
@@ -83,15 +98,24 @@ export async function createBank(options: BankOptions = {}): Promise<Bank> {
         {
           coordinator: 'test',
           decisionLog: { connectionString: log.connectionString },
-          participants: Object.fromEntries(
-            participants.map(({ name, connectionString }) => [name, { connectionString }]),
-          ),
+          participants: placesOf(),
           ...config,
         },
         internals,
       );
       managers.push(manager);
       return manager;
+    },
+    operator({ actor = 'alice', participantOptions: options } = {}) {
+      return openTriage({
+        name: 'cli',
+        actor,
+        purpose: 'operator',
+        decisionLog: { connectionString: log.connectionString },
+        participants: placesOf(
+          options === undefined ? '' : `?options=${encodeURIComponent(options)}`,
+        ),
+      });
     },
     async inDoubt() {
       const lists = await Promise.all(

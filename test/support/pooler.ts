@@ -2,48 +2,38 @@
  * A connection pooler in front of a real server, as far as its clients can tell: it answers with a process of its
  * own making, and in transaction mode each of a client's requests goes to another backend than the one before.
  */
-import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 
+import { LoopbackListener } from './loopback-listener.ts';
 import { RequestReader, type Request } from './wire-messages.ts';
 
 export class Pooler implements AsyncDisposable {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  readonly #listener: LoopbackListener;
 
   private constructor(target: URL, mode: 'session' | 'transaction') {
-    this.#server = createServer((client) => {
+    this.#listener = new LoopbackListener((client) => {
       const backends = [1, 2].map(() => connect(Number(target.port), target.hostname));
-      for (const socket of [client, ...backends]) {
-        this.#sockets.add(socket);
-        socket.on('error', () => undefined);
-        socket.on('close', () => {
-          for (const other of [client, ...backends]) other.destroy();
-          this.#sockets.delete(socket);
-        });
-      }
+      const sockets = [client, ...backends];
+      this.#listener.tie(sockets, () => {
+        for (const socket of sockets) socket.destroy();
+      });
       new Link(client, backends, mode);
     });
   }
 
   static async inFrontOf(url: string, mode: 'session' | 'transaction'): Promise<Pooler> {
     const pooler = new Pooler(new URL(url), mode);
-    pooler.#server.listen(0, '127.0.0.1');
-    await once(pooler.#server, 'listening');
+    await pooler.#listener.listen();
     return pooler;
   }
 
   /** The same URL, through it. */
   through(url: string): string {
-    const changed = new URL(url);
-    changed.port = String((this.#server.address() as AddressInfo).port);
-    return changed.href;
+    return this.#listener.through(url);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#server.close();
-    await once(this.#server, 'close');
+    await this.#listener.close();
   }
 }
 

@@ -2,9 +2,9 @@
  * A TCP proxy that breaks one message of a PostgreSQL conversation: the request, or the reply to it.
  * Rules look at the bytes that a client sends; each counts how often it fired.
  */
-import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect, type Socket } from 'node:net';
+
+import { LoopbackListener, targetOf, type Target } from './loopback-listener.ts';
 
 export type Break =
   /** The request never reaches the server; both sides are cut. */
@@ -39,34 +39,28 @@ export interface ArmedRule {
 }
 
 export class FaultProxy {
-  readonly #server: Server;
-  #target: { host: string; port: number };
+  readonly #listener: LoopbackListener;
+  #target: Target;
   readonly #rules: Rule[] = [];
-  readonly #sockets = new Set<Socket>();
   #refusing = false;
 
-  private constructor(target: { host: string; port: number }) {
+  private constructor(target: Target) {
     this.#target = target;
-    this.#server = createServer((client) => {
+    this.#listener = new LoopbackListener((client) => {
       this.#serve(client);
     });
   }
 
   /** A proxy in front of the server that a connection string names. */
   static async inFrontOf(connectionString: string): Promise<FaultProxy> {
-    const url = new URL(connectionString);
-    const proxy = new FaultProxy({ host: url.hostname, port: Number(url.port) });
-    proxy.#server.listen(0, '127.0.0.1');
-    await once(proxy.#server, 'listening');
+    const proxy = new FaultProxy(targetOf(connectionString));
+    await proxy.#listener.listen();
     return proxy;
   }
 
   /** The same database, through the proxy. */
   through(connectionString: string): string {
-    const url = new URL(connectionString);
-    url.hostname = '127.0.0.1';
-    url.port = String((this.#server.address() as AddressInfo).port);
-    return url.href;
+    return this.#listener.through(connectionString);
   }
 
   /** Breaks the next `times` messages whose bytes match. */
@@ -79,17 +73,17 @@ export class FaultProxy {
   /** Refuses new connections and cuts those that are open: the server is away. */
   goAway(): void {
     this.#refusing = true;
-    for (const socket of this.#sockets) socket.destroy();
+    this.#listener.cut();
   }
 
   /** Another server stands behind the address from now on: open connections are cut. */
-  redirect(target: { host: string; port: number }): void {
+  redirect(target: Target): void {
     this.redirectNew(target);
-    for (const socket of this.#sockets) socket.destroy();
+    this.#listener.cut();
   }
 
   /** The same for new connections; open ones stay where they are. */
-  redirectNew(target: { host: string; port: number }): void {
+  redirectNew(target: Target): void {
     this.#target = target;
   }
 
@@ -98,9 +92,8 @@ export class FaultProxy {
   }
 
   async close(): Promise<void> {
-    this.goAway();
-    this.#server.close();
-    await once(this.#server, 'close');
+    this.#refusing = true;
+    await this.#listener.close();
   }
 
   #serve(client: Socket): void {
@@ -118,14 +111,7 @@ export class FaultProxy {
       client.destroy();
       if (!halfOpen) server.destroy();
     };
-    for (const socket of [client, server]) {
-      this.#sockets.add(socket);
-      socket.on('error', end);
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        end();
-      });
-    }
+    this.#listener.tie([client, server], end);
     client.on('data', (bytes) => {
       switch (this.#match(bytes)) {
         case 'lose-request':

@@ -3,9 +3,9 @@
  * a kind: before it is sent, on its way, or on the way back. Beside that, whole links: refused, cut,
  * and silent in one or both directions. Everything that it does is counted.
  */
-import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 
+import { LoopbackListener, targetOf, type Target } from './loopback-listener.ts';
 import { RequestReader, type Request, type RequestKind } from './wire-messages.ts';
 
 export const WIRE_ACTIONS = [
@@ -50,35 +50,30 @@ interface Armed {
 export type Silence = 'none' | 'requests' | 'replies' | 'both';
 
 export class WireProxy {
-  readonly #server: Server;
+  readonly #listener: LoopbackListener;
   readonly #links = new Set<Link>();
   #armed: Armed[] = [];
-  #target: { host: string; port: number };
+  #target: Target;
   #refusing = false;
   #silence: Silence = 'none';
 
-  private constructor(target: { host: string; port: number }) {
+  private constructor(target: Target) {
     this.#target = target;
-    this.#server = createServer((client) => {
+    this.#listener = new LoopbackListener((client) => {
       if (this.#refusing) client.destroy();
       else this.#serve(client);
     });
   }
 
   static async inFrontOf(connectionString: string): Promise<WireProxy> {
-    const url = new URL(connectionString);
-    const proxy = new WireProxy({ host: url.hostname, port: Number(url.port) });
-    proxy.#server.listen(0, '127.0.0.1');
-    await once(proxy.#server, 'listening');
+    const proxy = new WireProxy(targetOf(connectionString));
+    await proxy.#listener.listen();
     return proxy;
   }
 
   /** The same database, through the proxy. */
   through(connectionString: string): string {
-    const url = new URL(connectionString);
-    url.hostname = '127.0.0.1';
-    url.port = String((this.#server.address() as AddressInfo).port);
-    return url.href;
+    return this.#listener.through(connectionString);
   }
 
   /** Returns how to take the rule back; taken back or not, it tells how often it fired. */
@@ -117,8 +112,7 @@ export class WireProxy {
 
   /** Another server stands behind the address from now on. */
   redirect(connectionString: string): void {
-    const url = new URL(connectionString);
-    this.#target = { host: url.hostname, port: Number(url.port) };
+    this.#target = targetOf(connectionString);
     this.cutAll();
   }
 
@@ -132,16 +126,19 @@ export class WireProxy {
 
   async close(): Promise<void> {
     this.refuse();
-    this.#server.close();
-    await once(this.#server, 'close');
+    await this.#listener.close();
   }
 
   #serve(client: Socket): void {
-    const link = new Link(client, connect(this.#target), {
+    const server = connect(this.#target);
+    const link = new Link(client, server, {
       ruleFor: (request) => this.#ruleFor(request),
       onEnd: () => this.#links.delete(link),
     });
     this.#links.add(link);
+    this.#listener.tie([client, server], () => {
+      link.end();
+    });
     link.silence(this.#silence);
   }
 
@@ -183,14 +180,6 @@ class Link {
     this.#host = host;
     client.setNoDelay(true);
     server.setNoDelay(true);
-    for (const socket of [client, server]) {
-      socket.on('error', () => {
-        this.end();
-      });
-      socket.on('close', () => {
-        this.end();
-      });
-    }
     client.on('data', (bytes) => {
       for (const request of this.#reader.push(bytes)) this.#onRequest(request);
     });

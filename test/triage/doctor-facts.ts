@@ -64,7 +64,15 @@ export const SERVER: ParticipantFacts['server'] = {
 
 export function participant(more: Partial<ParticipantFacts> = {}): ParticipantFacts {
   const rights = { superuser: false, roles: [], settable: ['shop'] };
-  return { condition: condition(), server: SERVER, slotsUsed: 0, rights, elsewhere: [], ...more };
+  return {
+    condition: condition(),
+    server: SERVER,
+    slotsUsed: 0,
+    isInstallationKnown: true,
+    rights,
+    elsewhere: [],
+    ...more,
+  };
 }
 
 export function coordinator(more: Partial<CoordinatorFacts> = {}): CoordinatorFacts {

@@ -124,7 +124,13 @@ describe('the checks of doctor', () => {
       'fault',
       'rights',
       orders(role('shop', 2, 0)),
-      /may not finish 2 prepared branches of role shop/,
+      /may not finish 2 prepared branches of role shop$/,
+    ],
+    [
+      'fault',
+      'rights',
+      orders({ ...role('shop', 2, 0), isInstallationKnown: false }),
+      /of role shop, of some pgxa installation: which one is not known while the log is unreadable$/,
     ],
     ['fault', 'rights', orders(role(undefined, 2, 0)), /a role that was dropped/],
     ['warning', 'rights', orders(role('shop', 0, 3)), /sessions of pgxa here \(3\)/],
@@ -157,6 +163,15 @@ describe('the checks of doctor', () => {
       'elsewhere',
       orders({ elsewhere: [{ database: 'stray', count: 3, ours: 2 }] }),
       /"stray" .* branches of this log \(2\)/,
+    ],
+    [
+      'warning',
+      'elsewhere',
+      orders({
+        elsewhere: [{ database: 'stray', count: 3, ours: 2 }],
+        isInstallationKnown: false,
+      }),
+      /branches of some pgxa installation \(2; which one is not known while the log is unreadable\), and is no/,
     ],
     [
       'warning',

@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { openTriage, type ForceResult, type Triage } from '../../src/index.ts';
+import type { ForceResult, Triage } from '../../src/index.ts';
 import { cancelWaits, loseStandby, regainStandby } from '../support/lonely.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { sharedServer } from '../support/shared-server.ts';
@@ -28,19 +28,7 @@ describe('force commit without a synchronous standby', () => {
 
   /** By a login for which commits do not wait, or do. */
   function operator(synchronousCommit: string): Triage {
-    const options = encodeURIComponent(`-c synchronous_commit=${synchronousCommit}`);
-    return openTriage({
-      name: 'cli',
-      actor: 'alice',
-      purpose: 'operator',
-      decisionLog: { connectionString: bank.log.connectionString },
-      participants: Object.fromEntries(
-        bank.participants.map(({ name, connectionString }) => [
-          name,
-          { connectionString: `${connectionString}?options=${options}` },
-        ]),
-      ),
-    });
+    return bank.operator({ participantOptions: `-c synchronous_commit=${synchronousCommit}` });
   }
 
   async function force(id: string): Promise<ForceResult> {

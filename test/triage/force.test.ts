@@ -2,7 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { openTriage, type Decision, type Triage } from '../../src/index.ts';
+import type { Decision, Triage } from '../../src/index.ts';
 import { rollbackAll } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
@@ -11,23 +11,13 @@ describe('force', () => {
   let triage: Triage;
   beforeEach(async () => {
     bank = await createTriageBank();
-    triage = operator('alice');
+    triage = bank.operator();
   });
   afterEach(async () => {
     await triage.close();
     await bank.close();
   });
 
-  const operator = (actor: string): Triage =>
-    openTriage({
-      name: 'cli',
-      actor,
-      purpose: 'operator',
-      decisionLog: { connectionString: bank.log.connectionString },
-      participants: Object.fromEntries(
-        bank.participants.map(({ name, connectionString }) => [name, { connectionString }]),
-      ),
-    });
   /** What an operator is asked to confirm; then `meanwhile`, and then it is forced. */
   async function force(
     id: string,
@@ -129,7 +119,7 @@ describe('force', () => {
     // Commit and rollback at the same time would tear it: nothing but they themselves keeps them apart.
     const id = uuidv7({ msecs: Date.now() + 400 * 86_400_000 });
     await bank.plant({ coordinator: 'retired', id });
-    const bob = operator('bob');
+    const bob = bank.operator({ actor: 'bob' });
     try {
       const ends = await Promise.all([force(id, 'commit'), force(id, 'abort', undefined, bob)]);
       const kinds = ends.map(({ result }) => result.kind).sort();

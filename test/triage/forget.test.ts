@@ -1,7 +1,6 @@
 import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { openTriage } from '../../src/index.ts';
 import { createBank, type Bank } from '../support/bank.ts';
 
 describe('forget', () => {
@@ -20,13 +19,7 @@ describe('forget', () => {
         [gid, kind, id],
       );
     await record('g1', 'hazard');
-    await using triage = openTriage({
-      name: 'cli',
-      actor: 'alice',
-      purpose: 'operator',
-      decisionLog: { connectionString: bank.log.connectionString },
-      participants: { orders: { connectionString: bank.participant('orders').connectionString } },
-    });
+    await using triage = bank.operator();
     const { transaction } = await triage.find(id);
     await record('g1', 'rollback');
     await record('g2', 'hazard');

@@ -1,5 +1,5 @@
-import type { Patch } from '../bundle.ts';
 import type { Direction } from '../directed.ts';
+import type { Patch } from '../patch.ts';
 
 /** What the protocol must not be without, and a change of src that takes it away. */
 export interface Guard {

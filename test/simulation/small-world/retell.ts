@@ -1,6 +1,6 @@
 import { installHost } from '../host.ts';
 import type { Bounds } from './choice.ts';
-import { inTurn } from './in-turn.ts';
+import { inTurn } from '../in-turn.ts';
 import { SmallWorld } from './small-world.ts';
 
 /** The steps of one run, in words. */

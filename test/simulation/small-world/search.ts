@@ -9,7 +9,7 @@ import { NO_ACCESS } from './access.ts';
 import type { Bounds, Choice } from './choice.ts';
 import type { Exploration, Found, Limits } from './exploration.ts';
 import { History } from './history.ts';
-import { inTurn } from './in-turn.ts';
+import { inTurn } from '../in-turn.ts';
 import { clockOf, lookBack, lookBackFrom, touch, type Node, type Touched } from './reduction.ts';
 import { SmallWorld } from './small-world.ts';
 
