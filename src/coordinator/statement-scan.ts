@@ -112,11 +112,14 @@ function endOf(first: string, words: readonly string[]): StatementControl {
   return { kind: first === 'COMMIT' || first === 'END' ? 'commit' : 'rollback' };
 }
 
+/** DEALLOCATE takes something away, and perhaps what pgxa has left there. */
+const STATE_COMMANDS = ['RESET', 'LISTEN', 'UNLISTEN', 'LOAD', 'PREPARE', 'DEALLOCATE', 'DISCARD'];
+
 function leavesSessionState(words: readonly string[]): boolean {
   const [first = '', second = ''] = words;
   if (first === 'SET') return !['LOCAL', 'TRANSACTION', 'CONSTRAINTS'].includes(second);
   if (first === 'DECLARE') return words.includes('HOLD');
-  return ['RESET', 'LISTEN', 'UNLISTEN', 'LOAD', 'PREPARE', 'DISCARD'].includes(first);
+  return STATE_COMMANDS.includes(first);
 }
 
 /** Statements that can change rows and answer with another tag than INSERT, UPDATE, DELETE or MERGE. */

@@ -102,6 +102,8 @@ export class PostgresBranch implements Branch {
 
   async execute(query: QueryConfig, traits: StatementTraits): Promise<QueryResult | QueryResult[]> {
     this.#dirty ||= traits.leavesSessionState;
+    // It may have taken away what the session was given; nobody uses it after this branch.
+    if (this.#dirty) this.#isSetUp = false;
     this.#unlogged ||= traits.notifies;
     this.#busy += 1;
     try {
@@ -330,7 +332,7 @@ export class PostgresBranch implements Branch {
   #take({ client, facts, isSetUp }: BranchSession): void {
     this.#client = client;
     this.#facts = facts;
-    this.#isSetUp = isSetUp;
+    this.#isSetUp = isSetUp && !this.#dirty;
     // A Sync for each query would let a statement run although its BEGIN failed: see SyncUnit.
     if (client.pipeline === true) {
       client.pipeline = false;

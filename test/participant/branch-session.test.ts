@@ -3,7 +3,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import type { FaultPoint } from '../../src/coordinator/protocol-context.ts';
-import type { BranchSpec, StatementTraits } from '../../src/participant/participant.ts';
+import type { Branch, BranchSpec, StatementTraits } from '../../src/participant/participant.ts';
 import { PostgresParticipant } from '../../src/participant/postgres-participant.ts';
 import { formatGid } from '../../src/participant/gid.ts';
 import { systemRuntime } from '../../src/runtime.ts';
@@ -279,6 +279,35 @@ describe('a branch, used directly', () => {
     expect(await count()).toBe(0);
     expect(await bank.inDoubt()).toEqual([]);
     expect(pool.idleCount).toBe(pool.totalCount);
+  });
+
+  describe('its transaction was ended on the client, behind the branch', () => {
+    const endedBehind = async (): Promise<Branch> => {
+      let client: pg.PoolClient | undefined;
+      pool.once('acquire', (acquired: pg.PoolClient) => (client = acquired));
+      const branch = participant.branch(specWith());
+      await branch.execute({ text: 'insert into parent values (1)' }, ONE);
+      await client?.query('rollback');
+      return branch;
+    };
+
+    it('PREPARE, which then prepares nothing: never yes, and what it prepared is rolled back', async () => {
+      const vote = await (await endedBehind()).prepare(gid);
+      if (vote.kind !== 'unknown') throw new Error(`the vote is ${vote.kind}`);
+      // This is why: the server did prepare, and its tag says so.
+      expect(await bank.inDoubt()).toHaveLength(1);
+      const { evidence } = vote;
+      const result = await participant.finish({ gid, decision: 'abort', evidence });
+      expect(result).toEqual({ kind: 'done' });
+      expect(await bank.inDoubt()).toEqual([]);
+    });
+
+    it('the only COMMIT, which then commits nothing: unknown, and rolled back by its transaction id', async () => {
+      const reply = await (await endedBehind()).commitOnePhase();
+      if (reply.kind !== 'unknown') throw new Error(`the reply is ${reply.kind}`);
+      expect(await participant.xactStatus(reply.evidence)).toBe('aborted');
+      expect(await count()).toBe(0);
+    });
   });
 
   it('BEGIN fails: the statement behind it does not run outside of a transaction', async () => {

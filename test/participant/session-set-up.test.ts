@@ -1,0 +1,101 @@
+/** What a session of a pool of our own is given once, and what becomes of it. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import type { TransactionManager } from '../../src/index.ts';
+import { createBank, type Bank } from '../support/bank.ts';
+
+const MARK = 'insert into marker values ($1)';
+
+describe('a pool of our own, whose sessions are set up once', () => {
+  const settings = ['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout'];
+  const LIMITS = `select ${settings.map((name) => `current_setting('${name}') as ${name}`).join(', ')},
+    (select array_agg(name order by name) from pg_prepared_statements where name like 'pgxa%') as prepared`;
+  let bank: Bank;
+  let tm: TransactionManager;
+  beforeEach(async () => {
+    bank = await createBank();
+  });
+  const open = async (more: object): Promise<void> => {
+    const own = (name: string): object => ({
+      connectionString: bank.participant(name).connectionString,
+      max: 1,
+      ...more,
+    });
+    tm = await bank.manager({
+      timeoutMs: 20_000,
+      participants: { orders: own('orders'), billing: own('billing') },
+    });
+  };
+  afterEach(async () => {
+    await tm.close();
+    await bank.close();
+  });
+  const limits = (timeoutMs?: number): Promise<unknown> =>
+    tm.run({ ...(timeoutMs !== undefined && { timeoutMs }) }, async (tx) => {
+      const { rows } = await tx.on('orders').query(LIMITS);
+      return rows[0];
+    });
+
+  it('has the limits of the manager; a shorter deadline brings its own, for its transaction alone', async () => {
+    await open({ lockTimeoutMs: 3_000 });
+    const usual = {
+      lock_timeout: '3s',
+      statement_timeout: '20s',
+      idle_in_transaction_session_timeout: '30s',
+      prepared: ['pgxa_probe', 'pgxa_unlock'],
+    };
+    expect(await limits()).toEqual(usual);
+    const short = (await limits(1_000)) as Record<string, string>;
+    for (const name of ['lock_timeout', 'statement_timeout']) {
+      expect(short[name]).toMatch(/^(1s|\d+ms)$/);
+    }
+    expect(await limits()).toEqual(usual);
+  });
+
+  it.each(['first', 'later'])(
+    'its prepared statements are deallocated (%s): both branches commit, the next transaction too',
+    async (when) => {
+      await open({});
+      for (let round = 0; round < 2; round += 1) {
+        await tm.run(async (tx) => {
+          if (when === 'later') await tx.on('orders').query('select 1');
+          await tx.on('orders').query('deallocate all');
+          for (const name of ['orders', 'billing']) await tx.on(name).query(MARK, [tx.id]);
+        });
+      }
+      const marks = await bank
+        .participant('orders')
+        .query('select count(*)::int as count from marker');
+      expect(marks).toEqual([{ count: 2 }]);
+    },
+  );
+
+  it('something else deallocates them unseen: at most that transaction fails, and is not half done', async () => {
+    await open({});
+    await bank.participant('orders').query(`
+      create or replace function forget_all() returns void language plpgsql as $$
+      begin execute 'deallocate all'; end $$`);
+    const ends = [];
+    for (let round = 0; round < 3; round += 1) {
+      ends.push(
+        await tm
+          .run(async (tx) => {
+            for (const name of ['orders', 'billing']) await tx.on(name).query(MARK, [tx.id]);
+            if (round === 0) await tx.on('orders').query('select forget_all()');
+          })
+          .then(
+            () => 'committed',
+            (error: unknown) => (error as Error).name,
+          ),
+      );
+    }
+    expect(ends.slice(1)).toEqual(['committed', 'committed']);
+    const counts = await Promise.all(
+      ['orders', 'billing'].map((name) =>
+        bank.participant(name).query('select count(*)::int from marker'),
+      ),
+    );
+    expect(counts[0]).toEqual(counts[1]);
+    expect(await bank.inDoubt()).toEqual([]);
+  });
+});
