@@ -277,15 +277,7 @@ export class PostgresParticipant implements Participant, BranchHost {
 
   async #verify(facts: ServerFacts): Promise<ServerIdentity> {
     assertUsable(this.name, facts);
-    const registered = this.#registered;
-    if (registered === undefined) {
-      this.#registering ??= this.#register(facts);
-      try {
-        return await this.#registering;
-      } finally {
-        this.#registering = undefined;
-      }
-    }
+    const registered = this.#registered ?? (await this.#registerFirst(facts));
     if (!isSameDatabase(registered, facts.server)) {
       throw new ConfigError(
         'PGXA_PARTICIPANT_IDENTITY',
@@ -295,6 +287,16 @@ export class PostgresParticipant implements Participant, BranchHost {
       );
     }
     return facts.server;
+  }
+
+  /** Of those that are here first at once one is registered: the others may have come from elsewhere. */
+  async #registerFirst(facts: ServerFacts): Promise<ServerIdentity> {
+    this.#registering ??= this.#register(facts);
+    try {
+      return await this.#registering;
+    } finally {
+      this.#registering = undefined;
+    }
   }
 
   async #register(facts: ServerFacts): Promise<ServerIdentity> {
