@@ -48,6 +48,7 @@ describe('two first looks at once, and a name that is led elsewhere in between',
         isRegistering = true;
         return registered;
       },
+      meetOthers: () => Promise.resolve(),
       followRegister: false,
     });
   });
