@@ -228,6 +228,7 @@ describe('a branch, used directly', () => {
       lockTimeoutMs: 5_000,
       runtime: systemRuntime,
       register: () => Promise.resolve(),
+      meetOthers: () => Promise.resolve(),
       followRegister: false,
     });
   });

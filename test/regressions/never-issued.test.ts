@@ -47,6 +47,7 @@ describe('an xid that was never issued where a name led astray', () => {
       lockTimeoutMs: 5_000,
       runtime: systemRuntime,
       register: () => Promise.resolve(),
+      meetOthers: () => Promise.resolve(),
       followRegister: false,
     });
     request = {
