@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import pg from 'pg';
 
+import { LightAbortController } from './light-abort.ts';
 import { LightClient } from './light-client.ts';
 import { LightQuery } from './light-query.ts';
 import { runningProcess, type SimulatedTimer } from './process.ts';
@@ -46,6 +47,7 @@ export function installHost(client: ClientKind): () => void {
   // pg reads a dozen variables for every client, and each is a call into the system.
   replace(process, 'env', {});
   replacePg(replace, client);
+  if (client === 'light') replace(globalThis, 'AbortController', LightAbortController);
   return () => {
     for (const undo of restore.reverse()) undo();
   };
