@@ -3,7 +3,10 @@ import type { DecisionLog } from './decision-log/decision-log.ts';
 import { ConfigError, toError } from './errors.ts';
 import type { Publish } from './events.ts';
 import type { Participant } from './participant/participant.ts';
-import { PostgresParticipant } from './participant/postgres-participant.ts';
+import {
+  PostgresParticipant,
+  type PostgresParticipantOptions,
+} from './participant/postgres-participant.ts';
 import { isSameRunning, type ServerFacts } from './participant/server-facts.ts';
 import {
   createPool,
@@ -44,6 +47,14 @@ export function makeParticipants(
     await participants.get(name)?.lookAgain(before);
     if (!servers.has(name)) servers.set(name, before);
   };
+  /**
+   * One that answers from another database than the registered one may have led astray at its first look. Then the
+   * registered database is that of another participant, to which nobody comes where this one's turn is before its.
+   */
+  const meetOthers = async (): Promise<void> => {
+    const strangers = [...participants.values()].filter(({ wasLookedAt }) => !wasLookedAt);
+    await Promise.allSettled(strangers.map((one) => one.verify()));
+  };
   for (const [name, place] of Object.entries(options.config.participants)) {
     const register = async (facts: ServerFacts): Promise<void> => {
       const other = sameAs(servers, name, facts);
@@ -54,7 +65,7 @@ export function makeParticipants(
       assertDistinct(servers, name, facts);
       servers.set(name, facts);
     };
-    participants.set(name, makeParticipant(name, place, options, register));
+    participants.set(name, makeParticipant(name, place, options, { register, meetOthers }));
   }
   return participants;
 }
@@ -121,7 +132,7 @@ function makeParticipant(
   name: string,
   place: ParticipantConfig,
   { config, runtime, followRegister }: OpenParticipantsOptions,
-  register: (facts: ServerFacts) => Promise<void>,
+  among: Pick<PostgresParticipantOptions, 'register' | 'meetOthers'>,
 ): PostgresParticipant {
   const { pool, max, lockTimeoutMs, ...given } = place;
   const settings = placeOf(name, place, given);
@@ -145,8 +156,8 @@ function makeParticipant(
     lockTimeoutMs,
     timeoutMs: ownPool === undefined ? undefined : config.timeoutMs,
     runtime,
-    register,
     followRegister,
+    ...among,
   });
 }
 

@@ -54,6 +54,8 @@ export interface PostgresParticipantOptions {
   readonly runtime: Runtime;
   /** Compares with, or makes, the registration in the decision log; throws ConfigError if refused. */
   readonly register: (facts: ServerFacts) => Promise<void>;
+  /** Looks at the participants that were never looked at; the database that is registered here may be one of theirs. */
+  readonly meetOthers: () => Promise<void>;
   /** When recovery finds another server than the registered one, `register` is asked again. */
   readonly followRegister: boolean;
 }
@@ -104,6 +106,10 @@ export class PostgresParticipant implements Participant, BranchHost {
     this.#fates = new XactFates(options.name, this.#connections, (server) =>
       this.#isRegistered(server),
     );
+  }
+
+  get wasLookedAt(): boolean {
+    return this.#registered !== undefined;
   }
 
   async verify(): Promise<ServerIdentity> {
@@ -297,15 +303,7 @@ export class PostgresParticipant implements Participant, BranchHost {
 
   async #verify(facts: ServerFacts): Promise<ServerIdentity> {
     assertUsable(this.name, facts);
-    const registered = this.#registered;
-    if (registered === undefined) {
-      this.#registering ??= this.#register(facts);
-      try {
-        return await this.#registering;
-      } finally {
-        this.#registering = undefined;
-      }
-    }
+    const registered = await this.#registeredFor(facts);
     if (!isSameDatabase(registered, facts.server)) {
       throw new ConfigError(
         'PGXA_PARTICIPANT_IDENTITY',
@@ -315,6 +313,25 @@ export class PostgresParticipant implements Participant, BranchHost {
       );
     }
     return facts.server;
+  }
+
+  /** What a session with these facts is compared with. */
+  async #registeredFor(facts: ServerFacts): Promise<ServerIdentity> {
+    const registered = this.#registered ?? (await this.#registerFirst(facts));
+    if (isSameDatabase(registered, facts.server)) return registered;
+    // Who comes upon the database that is registered here has this one looked at again.
+    await this.#options.meetOthers();
+    return this.#registered ?? registered;
+  }
+
+  /** Of those that are here first at once one is registered: the others may have come from elsewhere. */
+  async #registerFirst(facts: ServerFacts): Promise<ServerIdentity> {
+    this.#registering ??= this.#register(facts);
+    try {
+      return await this.#registering;
+    } finally {
+      this.#registering = undefined;
+    }
   }
 
   async #register(facts: ServerFacts): Promise<ServerIdentity> {

@@ -230,6 +230,7 @@ describe('what outlives the transaction in the session', () => {
     "load 'x'",
     'prepare a as select 1',
     'discard plans',
+    'deallocate a',
     'declare c cursor with hold for select 1',
     'create temp table t (id int)',
     'create temporary view v as select 1',
@@ -253,7 +254,6 @@ describe('what outlives the transaction in the session', () => {
     'declare c cursor for select 1',
     'update t set a = 1',
     'select 1',
-    'deallocate a',
     'insert into attempt values (1)',
   ])('%j does not', (text) => {
     expect(scanStatement(text).leavesSessionState).toBe(false);

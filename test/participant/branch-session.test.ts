@@ -229,6 +229,7 @@ describe('a branch, used directly', () => {
       timeoutMs: undefined,
       runtime: systemRuntime,
       register: () => Promise.resolve(),
+      meetOthers: () => Promise.resolve(),
       followRegister: false,
     });
   });

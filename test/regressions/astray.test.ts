@@ -10,6 +10,7 @@ import {
 import { FaultProxy } from '../support/proxy.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { createDatabases, sharedServer } from '../support/shared-server.ts';
+import { waitFor } from '../support/wait.ts';
 
 /**
  * Seed 5000790 of the simulation. The name of the stock leads to the server of the orders when the manager first looks
@@ -102,6 +103,66 @@ describe('a name that has led astray at its first look', () => {
     await insertInto('orders');
     await insertInto('stock', 'orders');
     expect(await markers(orders)).toBe(3);
+    expect(await markers(stock)).toBe(1);
+  });
+
+  /** How it is refused, once what is left of the connections from before the detour is gone. */
+  function refusalOf(name: string): Promise<string> {
+    return waitFor('an attempt that comes to a server', async () => {
+      const refused = await insertInto(name).catch((error: unknown) => error);
+      const { cause } = refused as RolledBackError;
+      return cause instanceof ConfigError && cause.code;
+    });
+  }
+
+  // Seed 30169098 of the simulation: nobody ever comes to the orders, because the stock is refused before.
+  it('it is used again also where its turn is before that of the one it has led to', async () => {
+    stockAddress.redirect(placeOf(orders));
+    await insertInto('stock');
+    stockAddress.redirect(placeOf(stock));
+    await waitFor('stock, then orders', async () => {
+      await insertInto('stock', 'orders');
+      return true;
+    });
+    expect(await markers(orders)).toBe(2);
+    expect(await markers(stock)).toBe(1);
+  });
+
+  it('it stays refused until the one it has led to answers: nobody else can tell which of the two was meant', async () => {
+    stockAddress.redirect(placeOf(orders));
+    await insertInto('stock');
+    ordersAddress.goAway();
+    stockAddress.redirect(placeOf(stock));
+    expect(await refusalOf('stock')).toBe('PGXA_PARTICIPANT_IDENTITY');
+    expect(await markers(stock)).toBe(0);
+    ordersAddress.comeBack();
+    await insertInto('stock');
+    expect(await markers(stock)).toBe(1);
+  });
+
+  it('one that was right at its first look is not believed elsewhere, also when the other was never looked at', async () => {
+    await insertInto('stock');
+    stockAddress.redirect(placeOf(orders));
+    expect(await refusalOf('stock')).toBe('PGXA_PARTICIPANT_IDENTITY');
+    expect(await markers(orders)).toBe(0);
+    await insertInto('orders');
+    expect(await refusalOf('stock')).toBe('PGXA_PARTICIPANT_IDENTITY');
+    stockAddress.redirect(placeOf(stock));
+    await waitFor('both', async () => {
+      await insertInto('stock', 'orders');
+      return true;
+    });
+    expect(await markers(orders)).toBe(2);
+    expect(await markers(stock)).toBe(2);
+  });
+
+  it('two that have been looked at are not believed when they lead to each other', async () => {
+    await insertInto('stock', 'orders');
+    stockAddress.redirect(placeOf(orders));
+    ordersAddress.redirect(placeOf(stock));
+    expect(await refusalOf('stock')).toBe('PGXA_PARTICIPANT_IDENTITY');
+    expect(await refusalOf('orders')).toBe('PGXA_PARTICIPANT_IDENTITY');
+    expect(await markers(orders)).toBe(1);
     expect(await markers(stock)).toBe(1);
   });
 });

@@ -48,6 +48,7 @@ describe('an xid that was never issued where a name led astray', () => {
       timeoutMs: undefined,
       runtime: systemRuntime,
       register: () => Promise.resolve(),
+      meetOthers: () => Promise.resolve(),
       followRegister: false,
     });
     request = {

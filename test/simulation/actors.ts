@@ -66,6 +66,7 @@ function configOf(stage: Stage, name: string): Parameters<typeof createTransacti
 async function start<T>(process: SimulatedProcess, what: () => Promise<T>): Promise<T> {
   const runtime = runtimeOf(process);
   for (;;) {
+    process.beginnings += 1;
     try {
       return await what();
     } catch {

@@ -146,8 +146,9 @@ export class Cast {
         registering: (epoch) => {
           this.oracle.plantCanaries(epoch);
         },
-        meeting: (process, participant) => {
-          this.world.network.acquainted.add(`${process} ${participant}`);
+        meeting: ({ link }, participant) => {
+          if (!(link instanceof SimulatedLink)) return;
+          this.world.network.acquainted.add(`${link.program} ${participant}`);
         },
         decidedLate: (epoch) => {
           this.oracle.violated('decided-after-retirement', `epoch ${epoch}`);

@@ -8,8 +8,11 @@ import type { Done, Finding, Work } from './worker.ts';
 
 /** Schedules handed out at once: about a second of work, so that what is found is told soon. */
 const PORTION = 200;
-/** Where a worker has worked this long, another one takes its place: nothing that it keeps can pile up. */
-const SCHEDULES_PER_WORKER = 20_000;
+/**
+ * Where a worker has worked this long, another one takes its place: nothing that it keeps can pile up. The first
+ * thousand schedules of a worker take twice the time of the later ones, so it must not be often.
+ */
+const SCHEDULES_PER_WORKER = 200_000;
 const WORKER_RSS_MAX_MB = 500;
 const HEAP_MAX_MB = 700;
 /** A schedule ends by itself, also one that never comes to rest: what is silent for so long hangs. */

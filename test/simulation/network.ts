@@ -41,7 +41,7 @@ export class SimulatedNetwork implements Network {
   readonly links = new Set<SimulatedLink>();
   /** Names that lead to another server now, for whoever has met the right one before. */
   readonly detours = new Map<string, string>();
-  /** `process server`: has looked at it, and registered it. */
+  /** `program server`: has looked at it, and registered it. */
   readonly acquainted = new Set<string>();
   /** Names whose new connections land on the standby now. */
   readonly toStandby = new Set<string>();
@@ -54,7 +54,8 @@ export class SimulatedNetwork implements Network {
   }
 
   open(process: SimulatedProcess, client: ClientEnd, host: string): Link {
-    const isLed = this.options.detoursStrangers || this.acquainted.has(`${process.name} ${host}`);
+    const isLed =
+      this.options.detoursStrangers || this.acquainted.has(`${programOf(process)} ${host}`);
     const detour = isLed ? this.detours.get(host) : undefined;
     const server = this.options.servers.get(detour ?? host);
     if (server === undefined) throw new Error(`no server is called ${host}`);
@@ -116,8 +117,14 @@ export class SimulatedNetwork implements Network {
   }
 }
 
+/** A manager that is made anew in the same process has met nobody yet. */
+function programOf({ name, beginnings }: SimulatedProcess): string {
+  return `${name}/${beginnings}`;
+}
+
 export class SimulatedLink implements Link, SessionLink {
   readonly process: string;
+  readonly program: string;
   readonly server: SimulatedServer;
   session: Session | undefined;
   lastUnit: WireUnit | undefined;
@@ -138,6 +145,7 @@ export class SimulatedLink implements Link, SessionLink {
   ) {
     this.#network = network;
     this.process = process.name;
+    this.program = programOf(process);
     this.#client = client;
     this.server = server;
   }

@@ -66,6 +66,8 @@ export class SimulatedProcess {
   readonly scheduler: Scheduler;
   readonly owned = new Set<Owned>();
   readonly timers = new Set<SimulatedTimer>();
+  /** How often its program has begun anew: what it has met before, it does not know any more. */
+  beginnings = 0;
   readonly #held: (() => void)[] = [];
   #alive = true;
   #frozen = false;

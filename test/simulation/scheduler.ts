@@ -26,6 +26,12 @@ export class Scheduler {
     return this.#heap[0];
   }
 
+  /** Nothing happens up to then, nor in that moment. */
+  isIdleUntil(at: number): boolean {
+    const { next } = this;
+    return next === undefined || next.at > at;
+  }
+
   /** Lets one thing happen; false when nothing is left. */
   step(): boolean {
     for (;;) {

@@ -23,11 +23,23 @@ export class Trace {
     const { now } = this.#scheduler;
     this.#mix(now);
     this.#mix(who.length * 64 + does.length);
-    for (let at = 0; at < what.length; at += 1) this.#mix(what.charCodeAt(at));
+    this.#mixText(what);
     this.#mix(who.charCodeAt(who.length - 1));
     this.#mix(where.charCodeAt(0));
     if (this.#keep)
       this.lines.push(`${now.toFixed(3).padStart(10)} ${who} ${does} ${what} ${where}`);
+  }
+
+  /** As `#mix` for each character, over values that stay in registers. */
+  #mixText(text: string): void {
+    let low = this.#low;
+    let high = this.#high;
+    for (let at = 0; at < text.length; at += 1) {
+      low = Math.imul(low ^ (text.charCodeAt(at) * 1000), 0x01000193);
+      high = (Math.imul(high, 31) + low) | 0;
+    }
+    this.#low = low;
+    this.#high = high;
   }
 
   #mix(value: number): void {

@@ -295,6 +295,26 @@ export const PARTICIPANT_GUARDS: readonly Guard[] = [
     },
   },
   {
+    name: 'of two first looks at once only the registered server counts',
+    invariant: 9,
+    patches: [
+      without(
+        PARTICIPANT,
+        `const registered = this.#registered ?? (await this.#registerFirst(facts));`,
+        `if (this.#registered === undefined) {
+           await this.#registerFirst(facts);
+           return facts.server;
+         }
+         const registered: ServerIdentity = this.#registered;`,
+      ),
+    ],
+    unseen: 'who has not registered the right server is led astray by no schedule',
+    heldBy: {
+      file: 'test/regressions/first-look.test.ts',
+      test: 'the one from elsewhere is refused',
+    },
+  },
+  {
     name: 'only branches of this database are listed',
     invariant: 9,
     patches: [without('participant/listing.ts', `where p.database = current_database())`, `)`)],

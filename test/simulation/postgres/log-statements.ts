@@ -278,9 +278,8 @@ function registerParticipant(session: Session, { values }: WireStatement): Answe
     .filter(([key]) => key.startsWith(`${name ?? ''} `))
     .sort(([, a], [, b]) => b.seenAt - a.seenAt)[0]?.[1];
   const seenAt = session.server.now;
-  const { process } = session.link;
   session.change((data) => {
-    session.server.observer.meeting(process, name ?? '');
+    session.server.observer.meeting(session, name ?? '');
     data.servers.set(`${name ?? ''} ${server}`, { server, seenAt });
   });
   const replaces = before === undefined || before.server === server ? null : before.server;

@@ -43,7 +43,7 @@ export function timelineText(timeline: number): string {
 }
 
 export function startTime(session: Session): string {
-  return (1_700_000_000 + session.startedAt / 1000).toFixed(6);
+  return (session.startTime ??= (1_700_000_000 + session.startedAt / 1000).toFixed(6));
 }
 
 function facts(session: Session): Row {

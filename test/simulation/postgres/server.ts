@@ -41,8 +41,8 @@ export interface ServerObserver {
   ): void;
   /** A coordinator is registered. */
   registering(epoch: string): void;
-  /** A process has registered the server that it found behind a participant's name. */
-  meeting(process: string, participant: string): void;
+  /** A program has registered the server that it found behind a participant's name. */
+  meeting(session: Session, participant: string): void;
   /** A commit decision of a coordinator has come behind its retirement. */
   decidedLate(epoch: string): void;
   /** A decision is written (not durable yet). */

@@ -28,6 +28,8 @@ export class Session {
   readonly link: SessionLink;
   readonly pid: number;
   readonly startedAt: number;
+  /** The same as the server writes it, once somebody has asked. */
+  startTime: string | undefined;
   readonly onStandby: boolean;
   /** 'I' idle, 'T' in a transaction, 'E' in a failed one. */
   status: 'I' | 'T' | 'E' = 'I';
@@ -40,7 +42,7 @@ export class Session {
   sessionSettings: SessionSettings;
   /** Set while a statement runs again because its time is out. */
   timedOut = false;
-  #changes: ((data: Data) => void)[] = [];
+  readonly #changes: ((data: Data) => void)[] = [];
   #needsXid = false;
   #units: WireUnit[] = [];
   #unit: WireUnit | undefined;
@@ -206,8 +208,8 @@ export class Session {
   }
 
   #patience(): number {
-    const limits = [this.settings.lockTimeoutMs, this.settings.statementTimeoutMs];
-    return Math.min(...limits.map((limit) => (limit === 0 ? Infinity : limit)));
+    const { lockTimeoutMs, statementTimeoutMs } = this.settings;
+    return Math.min(lockTimeoutMs || Infinity, statementTimeoutMs || Infinity);
   }
 
   #next(): void {
@@ -253,7 +255,7 @@ export class Session {
       }
     }
     this.#stopWaiting = undefined;
-    this.#changes = [];
+    this.#changes.length = 0;
     this.#needsXid = false;
     try {
       if (this.status === 'E' && !statement.endsFailed) {
@@ -261,7 +263,7 @@ export class Session {
       }
       const answer = statement.run(this, wire);
       this.timedOut = false;
-      this.xact.changes.push(...this.#changes);
+      for (const change of this.#changes) this.xact.changes.push(change);
       return this.#complete(answer, statement);
     } catch (thrown) {
       this.timedOut = false;

@@ -76,7 +76,8 @@ export function textsOf(kind: string): string[] {
 }
 
 /** What accompanies other statements, and does not tell what a unit is for. */
-const ACCOMPANY = [
+const ACCOMPANY = new Set([
+  'nothing',
   'unlock',
   'look',
   'assign',
@@ -85,14 +86,14 @@ const ACCOMPANY = [
   'pooled-probe',
   'limits',
   'begin',
-];
+]);
 
 /** The kind of the statement for whose sake a unit is sent. */
 export function kindOfUnit({ statements }: WireUnit): string {
   let kind = 'nothing';
   for (const wire of statements) {
     const { kind: one } = meaningOf(wire);
-    if (kind === 'nothing' || ACCOMPANY.includes(kind)) kind = one;
+    if (ACCOMPANY.has(kind)) kind = one;
   }
   return kind;
 }
