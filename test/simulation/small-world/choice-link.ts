@@ -38,7 +38,7 @@ type ToClient = readonly WireMessage[] | 'end' | 'reset';
  * Statements that change nothing but their session, sent before or behind the one that is meant. Among them the
  * barrier: without a standby it proves nothing.
  */
-const SET_UP = new Set(['set-path', 'set-up', 'show-warnings', 'facts', 'lock-epoch', 'barrier']);
+export const SET_UP = new Set(['set-path', 'set-up', 'show-warnings', 'facts', 'lock-epoch', 'barrier']);
 
 export class ChoiceNetwork implements Network {
   readonly links: ChoiceLink[] = [];

@@ -1,6 +1,7 @@
 /** Who and what is in a small world, and what happens there when nobody has a choice. */
 import type { Stage } from '../actors.ts';
 import { Oracle } from '../oracle.ts';
+import type { ServerObserver } from '../postgres/server.ts';
 import { SimulatedProcess } from '../process.ts';
 import { Random } from '../random.ts';
 import { Scheduler } from '../scheduler.ts';
@@ -15,12 +16,13 @@ export interface Member {
   readonly isThrough: () => boolean;
 }
 
-const INSTALLATION = 'c0ffee123456';
-const PARTICIPANTS = ['orders', 'billing'];
+export const INSTALLATION = 'c0ffee123456';
+export const PARTICIPANTS = ['orders', 'billing'];
+export const LOG = 'log';
 export const HEARTBEAT_LIMIT_MS = 3_600_000;
 
 /** The middle of everything: which retry comes first is the order of their limits. */
-class Middle extends Random {
+export class Middle extends Random {
   override readonly next = (): number => 0.5;
 }
 
@@ -38,7 +40,7 @@ export class Setting {
   isOpen = false;
 
   constructor() {
-    this.log = this.#server('log');
+    this.log = this.#server(LOG);
     const participants = PARTICIPANTS.map((name) => this.#server(name));
     this.servers = [this.log, ...participants];
     this.network = new ChoiceNetwork(new Map(this.servers.map((server) => [server.name, server])), {
@@ -59,16 +61,7 @@ export class Setting {
       new Map(participants.map((server) => [server.name, server])),
       INSTALLATION,
     );
-    this.stage = {
-      oracle: this.oracle,
-      participants: PARTICIPANTS,
-      heartbeatLimitMs: HEARTBEAT_LIMIT_MS,
-      recovererLimitMs: HEARTBEAT_LIMIT_MS,
-      lockTimeoutMs: 2_000,
-      poolMax: 1,
-      recoveryIntervalMs: 0,
-      managersRecover: false,
-    };
+    this.stage = stageOf(this.oracle);
   }
 
   process(name: string): SimulatedProcess {
@@ -146,32 +139,62 @@ export class Setting {
   }
 
   #server(name: string): SmallServer {
-    return new SmallServer({
-      name,
-      databaseName: name === 'log' ? 'log' : 'app',
-      systemIdentifier: `70000000000000${name.length}${name.charCodeAt(0)}`,
-      replication: 'none',
-      maxPrepared: 8,
-      hidesWarnings: false,
-      installation: name === 'log' ? INSTALLATION : undefined,
-      scheduler: new Scheduler(),
-      random: new Middle(1),
-      observer: {
-        at: () => undefined,
-        meeting: () => undefined,
-        finishing: (server, session, gid, decision) => {
-          this.oracle.finishing(server, session, gid, decision);
-        },
-        registering: (epoch) => {
-          this.oracle.plantCanaries(epoch);
-        },
-        decidedLate: (epoch) => {
-          this.oracle.violated('decided-after-retirement', `epoch ${epoch}`);
-        },
-        deciding: (session, transactionId, outcome, branches) => {
-          this.oracle.deciding(session, transactionId, outcome, branches);
-        },
+    return smallServer(name, {
+      at: () => undefined,
+      meeting: () => undefined,
+      finishing: (server, session, gid, decision) => {
+        this.oracle.finishing(server, session, gid, decision);
+      },
+      registering: (epoch) => {
+        this.oracle.plantCanaries(epoch);
+      },
+      decidedLate: (epoch) => {
+        this.oracle.violated('decided-after-retirement', `epoch ${epoch}`);
+      },
+      deciding: (session, transactionId, outcome, branches) => {
+        this.oracle.deciding(session, transactionId, outcome, branches);
       },
     });
   }
 }
+
+export function stageOf(oracle: Oracle): Stage {
+  return {
+    oracle,
+    participants: PARTICIPANTS,
+    heartbeatLimitMs: HEARTBEAT_LIMIT_MS,
+    recovererLimitMs: HEARTBEAT_LIMIT_MS,
+    lockTimeoutMs: 2_000,
+    poolMax: 1,
+    recoveryIntervalMs: 0,
+    managersRecover: false,
+  };
+}
+
+export function smallServer(name: string, observer: ServerObserver): SmallServer {
+  return new SmallServer({
+    name,
+    databaseName: name === LOG ? 'log' : 'app',
+    systemIdentifier: `70000000000000${name.length}${name.charCodeAt(0)}`,
+    replication: 'none',
+    maxPrepared: 8,
+    hidesWarnings: false,
+    installation: name === LOG ? INSTALLATION : undefined,
+    scheduler: new Scheduler(),
+    random: new Middle(1),
+    observer,
+  });
+}
+
+/** Writes in both branches. */
+export const TRANSACTION = {
+  coordinator: 0,
+  atMs: 0,
+  writes: [0, 1],
+  reads: undefined,
+  account: 1,
+  timeoutMs: 5_000,
+  thinkMs: 0,
+  idempotencyKey: undefined,
+  throws: false,
+} as const;

@@ -16,7 +16,7 @@ import type { ChoiceLink } from './choice-link.ts';
 import { Fates } from './fates.ts';
 import { History } from './history.ts';
 import { nextSteps } from './next-steps.ts';
-import { HEARTBEAT_LIMIT_MS, Setting, type Member } from './setting.ts';
+import { HEARTBEAT_LIMIT_MS, Setting, TRANSACTION, type Member } from './setting.ts';
 import { SmallRecoverer } from './small-recoverer.ts';
 import { keyOf, ranksOf } from './state-key.ts';
 
@@ -36,6 +36,7 @@ export class SmallWorld {
     return this.#setting.oracle;
   }
 
+  get servers() { return this.#setting.servers; }
   get crashesLeft(): number {
     return this.#fates.crashesLeft;
   }
@@ -294,16 +295,4 @@ const WORDS = {
   'arrive-without-heartbeat': 'arrives when the heartbeat has run out',
   anew: 'is sent anew: the client had noticed the crash',
   'break-off': 'meets no session',
-} as const;
-
-const TRANSACTION = {
-  coordinator: 0,
-  atMs: 0,
-  writes: [0, 1],
-  reads: undefined,
-  account: 1,
-  timeoutMs: 5_000,
-  thinkMs: 0,
-  idempotencyKey: undefined,
-  throws: false,
 } as const;

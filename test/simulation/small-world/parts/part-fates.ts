@@ -1,0 +1,124 @@
+/** What goes wrong between the parts, and when: as in `fates.ts`. */
+import type { Bounds, Choice } from '../choice.ts';
+import { isAnybodyAtWork, isAtWork } from './part-steps.ts';
+import type { PartWorld } from './part-world.ts';
+
+/** What may go wrong now, and not later. */
+export type Fate =
+  | { readonly of: 'process'; readonly member: number }
+  | { readonly of: 'server'; readonly server: number }
+  | { readonly of: 'message'; readonly link: number };
+
+interface Saved {
+  readonly fates: readonly Fate[];
+  readonly crashesLeft: number;
+  readonly lossesLeft: number;
+}
+
+const LOSSES = (['reset', 'unheard', 'late'] as const).map((how) => ({ do: 'lose', how }) as const);
+
+export class PartFates {
+  crashesLeft: number;
+  lossesLeft: number;
+  struck: string | undefined;
+  readonly #world: PartWorld;
+  #fates: readonly Fate[] = [];
+
+  constructor(world: PartWorld, bounds: Bounds) {
+    this.#world = world;
+    this.crashesLeft = bounds.crashes;
+    this.lossesLeft = bounds.losses;
+  }
+
+  get isDeciding(): boolean {
+    return this.#fates.length > 0;
+  }
+
+  get all(): readonly Fate[] {
+    return this.#fates;
+  }
+
+  restore({ fates, crashesLeft, lossesLeft }: Saved): void {
+    this.#fates = fates;
+    this.crashesLeft = crashesLeft;
+    this.lossesLeft = lossesLeft;
+  }
+
+  clear(): void {
+    this.#fates = [];
+  }
+
+  expect(member: number, links: readonly number[]): void {
+    const isExpected = this.#fates.some((one) => one.of === 'process' && one.member === member);
+    const fates: Fate[] = isExpected ? [] : [{ of: 'process', member }];
+    for (const link of links) {
+      const { owner, toServer } = this.#world.link(link);
+      if (owner === member && toServer.length > 0) fates.push({ of: 'message', link });
+    }
+    this.#fates = [...this.#fates, ...fates];
+  }
+
+  expectOf(server: number): void {
+    this.#fates = [...this.#fates, { of: 'server', server }];
+  }
+
+  expectOnceOf(server: number): void {
+    const isExpected = this.#fates.some((one) => one.of === 'server' && one.server === server);
+    if (!isExpected) this.expectOf(server);
+  }
+
+  choices(): Choice[] {
+    for (let [fate] = this.#fates; fate !== undefined; [fate] = this.#fates) {
+      const options = this.#optionsOf(fate);
+      if (options.length > 0) return [{ do: 'nothing' }, ...options];
+      this.#fates = this.#fates.slice(1);
+    }
+    return [];
+  }
+
+  #optionsOf(fate: Fate): readonly Choice[] {
+    const { crashesLeft, lossesLeft } = this;
+    switch (fate.of) {
+      case 'process':
+        return crashesLeft > 0 && isAtWork(this.#world, fate.member) ? [{ do: 'kill' }] : [];
+      case 'server':
+        return crashesLeft > 0 && isAnybodyAtWork(this.#world) ? [{ do: 'crash' }] : [];
+      case 'message': {
+        if (lossesLeft === 0) return [];
+        const { owner, toServer, isDeaf } = this.#world.link(fate.link);
+        if (toServer.length === 0) return [];
+        if (this.#world.node(owner) === undefined) return [{ do: 'lose', how: 'reset' }];
+        return isDeaf ? [] : LOSSES;
+      }
+    }
+  }
+
+  spare(): void {
+    this.choices();
+    this.#fates = this.#fates.slice(1);
+  }
+
+  strike(choice: Extract<Choice, { do: 'lose' | 'kill' | 'crash' }>): void {
+    this.choices();
+    const [fate] = this.#fates;
+    if (fate === undefined) throw new Error('nothing is to go wrong now');
+    this.#fates = this.#fates.slice(1);
+    switch (fate.of) {
+      case 'process':
+        this.crashesLeft -= 1;
+        this.struck = `kill ${fate.member === 0 ? 'coordinator' : 'recoverer'}`;
+        this.#world.kill(fate.member);
+        return;
+      case 'server':
+        this.crashesLeft -= 1;
+        this.struck = `crash ${fate.server === 0 ? 'log' : 'participant'}`;
+        this.#world.crash(fate.server);
+        return;
+      case 'message':
+        if (choice.do !== 'lose') throw new Error('a message can only be lost');
+        this.lossesLeft -= 1;
+        this.struck = `lose ${choice.how}`;
+        this.#world.lose(fate.link, choice.how);
+    }
+  }
+}
