@@ -10,7 +10,7 @@ import type { ProcessRun } from './process-run.ts';
 import type { ProcessInput } from './process-part.ts';
 import { FIN, kindAt, replyOf, RESET } from './words.ts';
 
-const STEPS_MAX = 60;
+const STEPS_MAX = 32;
 
 /** What servers have answered to each kind of request, until it was enough. */
 class Replies {

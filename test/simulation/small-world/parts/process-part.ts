@@ -54,7 +54,7 @@ export class ProcessPart {
   }
 
   birth(): ProcessStep {
-    const run = new ProcessRun(this.role);
+    const run = new ProcessRun(this.role, this.tests === 0);
     return { to: this.#node('birth', [], run), effects: run.takeEffects() };
   }
 
@@ -76,13 +76,16 @@ export class ProcessPart {
   #keyOf(run: ProcessRun, path: readonly ProcessInput[]): string {
     if (!run.isRemembering) return `before ${path.map(nameOf).join()}`;
     if (this.tests === 0) return run.key;
-    const results: number[] = [];
-    for (let seed = 1; seed <= this.tests; seed += 1) results.push(resultOf(this.#relive(path), seed));
-    return `${run.face} ${results.join()}`;
+    return `${run.face} ${this.#resultsOf(path).join()}`;
+  }
+
+  #resultsOf(path: readonly ProcessInput[]): number[] {
+    const seeds = Array.from({ length: this.tests }, (_, index) => index + 1);
+    return seeds.map((seed) => resultOf(this.#relive(path), seed));
   }
 
   #relive(path: readonly ProcessInput[]): ProcessRun {
-    const run = new ProcessRun(this.role);
+    const run = new ProcessRun(this.role, this.tests === 0);
     for (const input of path) run.feed(input);
     run.takeEffects();
     return run;
@@ -96,10 +99,10 @@ export class ProcessPart {
       node = { id, isTimed, isThrough, path, steps: new Map(), live: undefined };
       this.nodes.push(node);
       this.#known.set(key, node);
+      this.#keepAlive(node, run);
     } else if (node.isTimed !== run.isTimed || node.isThrough !== run.isThrough) {
       throw new Error(`two states of a ${this.role} are not the same: ${key}`);
     }
-    if (node.live === undefined) this.#keepAlive(node, run);
     return node;
   }
 

@@ -34,6 +34,7 @@ export class ProcessRun {
   static exact = false;
   isRemembering = false;
   readonly #role: Role;
+  readonly #isWritten: boolean;
   readonly #process: SimulatedProcess;
   readonly #history = new History();
   readonly #links: RunLink[] = [];
@@ -45,8 +46,10 @@ export class ProcessRun {
   #effects: ProcessEffect[] = [];
   #alias: Alias | undefined;
 
-  constructor(role: Role) {
+  /** `isWritten`: its history is kept. */
+  constructor(role: Role, isWritten: boolean) {
     this.#role = role;
+    this.#isWritten = isWritten;
     ProcessRun.current = this;
     this.#oracle = new ListeningOracle((effect) => this.#effects.push(effect));
     const stage = stageOf(this.#oracle);
@@ -141,7 +144,7 @@ export class ProcessRun {
     const link = this.#links.find((one) => one.slot === slot && !one.isDeaf);
     if (link === undefined) throw new Error(`nobody listens to ${slot}`);
     for (const reply of replies) {
-      this.#write(link, `> ${textOfReply(reply)}`);
+      if (this.#isWritten) this.#write(link, `> ${textOfReply(reply)}`);
       if (isReady(reply)) link.requests.shift();
       if (reply > RESET) link.client.receive(replyAt(reply, this.#aliasNow()));
       else if (!link.isDeaf) {
@@ -205,7 +208,7 @@ export class ProcessRun {
   }
 
   #write(link: RunLink, what: string): void {
-    if (this.isRemembering) this.#history.add(ProcessRun.exact ? '' : link.name, `${link.name} ${what}`);
+    if (this.isRemembering && this.#isWritten) this.#history.add(ProcessRun.exact ? '' : link.name, `${link.name} ${what}`);
   }
 
   /**

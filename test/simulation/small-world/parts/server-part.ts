@@ -67,6 +67,7 @@ export class ServerPart {
     this.name = name;
   }
 
+  keys(): string[] { return [...this.#known.keys()]; }
   birth(): ServerNode {
     return this.#node([], new ServerRun(this.name));
   }

@@ -19,13 +19,14 @@ export interface Request {
 /** Ids are new in every run; outside of a process a transaction has the one that it had in the first. */
 export class Alias {
   static #first: string | undefined;
-  readonly #own: string;
-  readonly #common: string;
+  /** With and without dashes. */
+  readonly #own: readonly [string, string];
+  readonly #common: readonly [string, string];
 
   constructor(own: string) {
     Alias.#first ??= own;
-    this.#own = own;
-    this.#common = Alias.#first;
+    this.#own = [own, own.replaceAll('-', '')];
+    this.#common = [Alias.#first, Alias.#first.replaceAll('-', '')];
   }
 
   /** The id of the transaction, for everybody. */
@@ -42,12 +43,12 @@ export class Alias {
   }
 }
 
-function replaced(value: unknown, from: string, to: string): unknown {
-  if (from === to || from === '') return value;
+type Names = readonly [string, string];
+
+function replaced(value: unknown, from: Names, to: Names): unknown {
   if (typeof value === 'string') {
-    return value
-      .replaceAll(from, to)
-      .replaceAll(from.replaceAll('-', ''), to.replaceAll('-', ''));
+    if (value.includes(from[1])) return value.replaceAll(from[1], to[1]);
+    return value.includes(from[0]) ? value.replaceAll(from[0], to[0]) : value;
   }
   if (Array.isArray(value)) return value.map((one) => replaced(one, from, to));
   if (typeof value === 'object' && value !== null) {
