@@ -6,12 +6,10 @@ import { SimulatedProcess } from '../process.ts';
 import { Random } from '../random.ts';
 import { Scheduler } from '../scheduler.ts';
 import { ChoiceNetwork, type ChoiceLink } from './choice-link.ts';
-import { History } from './history.ts';
 import { SmallServer } from './small-server.ts';
 
 export interface Member {
   readonly process: SimulatedProcess;
-  readonly history: History;
   /** Its program has nothing more to do. */
   readonly isThrough: () => boolean;
 }
@@ -36,23 +34,16 @@ export class Setting {
   /** Of this step: connections with a new request, and servers with a new connection. */
   readonly sentOn = new Set<ChoiceLink>();
   readonly connectedTo = new Set<SmallServer>();
-  /** From here on what members do and see is their history. */
-  isOpen = false;
 
   constructor() {
     this.log = this.#server(LOG);
     const participants = PARTICIPANTS.map((name) => this.#server(name));
     this.servers = [this.log, ...participants];
     this.network = new ChoiceNetwork(new Map(this.servers.map((server) => [server.name, server])), {
-      sent: (link, text, isRequest) => {
-        this.#write(link, `< ${text}`);
-        if (isRequest) this.sentOn.add(link);
-      },
-      read: (link, text) => {
-        this.#write(link, `> ${text}`);
+      sent: (link) => {
+        this.sentOn.add(link);
       },
       opened: (link) => {
-        this.#write(link, 'opened');
         this.connectedTo.add(link.server);
       },
     });
@@ -69,7 +60,7 @@ export class Setting {
   }
 
   join(process: SimulatedProcess, isThrough: () => boolean): Member {
-    const member = { process, isThrough, history: new History() };
+    const member = { process, isThrough };
     this.members.push(member);
     return member;
   }
@@ -82,12 +73,6 @@ export class Setting {
     const link = this.network.links[index];
     if (link === undefined) throw new Error(`there is no connection ${index}`);
     return link;
-  }
-
-  /** Undefined for the log. */
-  participantOf(server: SmallServer): number | undefined {
-    const at = PARTICIPANTS.indexOf(server.name);
-    return at === -1 ? undefined : at;
   }
 
   forced(): void {
@@ -123,19 +108,6 @@ export class Setting {
         this.runSoon(link.owner);
       }
     }
-  }
-
-  /** Ids are new in every run. */
-  anonymous(text: string): string {
-    const id = this.oracle.told[0]?.id ?? '';
-    if (id === '') return text;
-    return text.replaceAll(id, 'id').replaceAll(id.replaceAll('-', ''), 'id');
-  }
-
-  #write({ owner, name }: ChoiceLink, what: string): void {
-    if (!this.isOpen) return;
-    const member = this.members.find(({ process }) => process === owner);
-    member?.history.add(name, this.anonymous(what));
   }
 
   #server(name: string): SmallServer {

@@ -29,7 +29,8 @@ export function judge(nodes: readonly ServerNode[], answer: Answer | undefined):
   );
   log.watcher = oracle;
   // The log is the first, and tells of the decision before there are votes: that is judged elsewhere.
-  for (const [at, run] of runs.entries()) for (const input of nodes[at]?.path ?? []) run.feed(input);
+  for (const [at, run] of runs.entries())
+    for (const input of nodes[at]?.path ?? []) run.feed(input);
   oracle.violations.length = 0;
   oracle.told.push({
     index: 0,

@@ -6,7 +6,9 @@ const ANSWERS = [undefined, 'committed', 'rolled-back', 'unknown', 'heuristic'];
 
 /** All that the future depends on. */
 export function numbersOf(world: PartWorld): number[] {
-  const [coordinator = [], ...recoverers] = world.members.map((_, at) => numbersOfMember(world, at));
+  const [coordinator = [], ...recoverers] = world.members.map((_, at) =>
+    numbersOfMember(world, at),
+  );
   recoverers.sort(compare);
   const servers = world.servers.map(({ id }) => id);
   return [...servers, ANSWERS.indexOf(world.answer), ...coordinator, ...recoverers.flat()];

@@ -7,7 +7,6 @@ import { parseGid } from '../../../../src/participant/gid.ts';
 import type { Answer } from '../../oracle.ts';
 import type { Bounds, Choice } from '../choice.ts';
 import type { Loss } from '../choice-link.ts';
-import { History } from '../history.ts';
 import { HEARTBEAT_LIMIT_MS, INSTALLATION } from '../setting.ts';
 import { judge, type Broken, type Verdict } from './judge.ts';
 import { PartFates, type Fate } from './part-fates.ts';
@@ -45,8 +44,12 @@ export class PartWorld {
   readonly #sentOn = new Set<number>();
   readonly #connectedTo = new Set<number>();
 
-  constructor(parts: Parts, bounds: Bounds) {
+  readonly #readsAreSteps: boolean;
+
+  /** `readsAreSteps`: as in `SmallWorld`. */
+  constructor(parts: Parts, bounds: Bounds, readsAreSteps = false) {
     this.parts = parts;
+    this.#readsAreSteps = readsAreSteps;
     this.servers = parts.servers.map((part) => part.birth());
     this.fates = new PartFates(this, bounds);
     this.#open(bounds.recoverers);
@@ -235,7 +238,8 @@ export class PartWorld {
     const { server, slot, settings } = link;
     const isCoordinators = link.owner === 0;
     if (head === FIN) {
-      if (isCoordinators && !this.#isGone(link)) this.#hear(at, this.serve(server, { do: 'fin', slot }));
+      if (isCoordinators && !this.#isGone(link))
+        this.#hear(at, this.serve(server, { do: 'fin', slot }));
       link.hasSession = false;
     } else if (this.#isGone(link)) link.tellLoss(RESET);
     else {
@@ -306,7 +310,7 @@ export class PartWorld {
 
   #readAll(): void {
     this.forced();
-    if (History.exact) return;
+    if (this.#readsAreSteps) return;
     for (const member of this.members.keys()) {
       const own = [...this.links.keys()].filter((at) => this.link(at).owner === member);
       if (own.some((at) => this.link(at).isLate)) continue;
@@ -453,7 +457,10 @@ export class PartWorld {
     }
     const broken = [...this.broken.splice(0), ...judge(this.servers, this.answer)];
     const isThere = this.servers[1]?.facts.isCommitted === true;
-    return { broken, outcome: `${isThere ? 'committed' : 'aborted'}, told ${this.answer ?? 'nothing'}` };
+    return {
+      broken,
+      outcome: `${isThere ? 'committed' : 'aborted'}, told ${this.answer ?? 'nothing'}`,
+    };
   }
 
   /** Connections that are over are forgotten. True if there was one: choices have other numbers then. */

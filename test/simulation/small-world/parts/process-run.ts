@@ -1,16 +1,34 @@
 /** One process, run by itself: it is told what it reads, and what it does is written down. */
 import { CoordinatorActor } from '../../actors.ts';
 import { Oracle, type Answer, type Told } from '../../oracle.ts';
-import { SimulatedProcess, type SimulatedTimer } from '../../process.ts';
+import { SimulatedProcess } from '../../process.ts';
 import { Scheduler } from '../../scheduler.ts';
 import type { ClientEnd, Link, WireUnit } from '../../wire.ts';
-import { History } from '../history.ts';
+import { Digest } from '../digest.ts';
 import { FAR_MS } from '../next-steps.ts';
-import { INSTALLATION, LOG, Middle, PARTICIPANTS, smallServer, stageOf, TRANSACTION } from '../setting.ts';
+import {
+  INSTALLATION,
+  LOG,
+  Middle,
+  PARTICIPANTS,
+  smallServer,
+  stageOf,
+  TRANSACTION,
+} from '../setting.ts';
 import { SmallRecoverer } from '../small-recoverer.ts';
 import type { ProcessEffect, ProcessInput, Role } from './process-part.ts';
 import { SILENT } from './silent.ts';
-import { Alias, END, FIN, isReady, replyAt, requestAt, requestOf, RESET, textOfReply } from './words.ts';
+import {
+  Alias,
+  END,
+  FIN,
+  isReady,
+  replyAt,
+  requestAt,
+  requestOf,
+  RESET,
+  textOfReply,
+} from './words.ts';
 
 interface RunLink extends Link {
   /** Of two recoverers that have done the same, the same: the lowest that is free. */
@@ -31,18 +49,15 @@ export interface Asked {
 export class ProcessRun {
   /** Whose code is running, for whom a rejection is unhandled. */
   static current: ProcessRun | undefined;
-  static exact = false;
   isRemembering = false;
   readonly #role: Role;
   readonly #isWritten: boolean;
   readonly #process: SimulatedProcess;
-  readonly #history = new History();
+  readonly #history = new Digest();
   readonly #links: RunLink[] = [];
   readonly #oracle: ListeningOracle;
   readonly #coordinator: CoordinatorActor | undefined;
   readonly #recoverer: SmallRecoverer | undefined;
-  /** Whereupon each time limit was set. */
-  readonly #reasons = new Map<SimulatedTimer, string>();
   #effects: ProcessEffect[] = [];
   #alias: Alias | undefined;
 
@@ -70,9 +85,9 @@ export class ProcessRun {
     return this.#recoverer?.isDone ?? this.#oracle.told[0]?.answer !== undefined;
   }
 
-  /** What its future depends on. */
+  /** What it has done and seen, in its order: its code is deterministic, so this is its state. */
   get key(): string {
-    return `${this.#history.value} ${this.#limits} ${this.face}`;
+    return `${this.#history.value} ${this.face}`;
   }
 
   get asked(): Asked[] {
@@ -83,17 +98,6 @@ export class ProcessRun {
   get face(): string {
     const open = this.asked.map(({ slot, requests }) => `${slot} ${requests.join()}`);
     return `${open.join(';')} ${this.isThrough} ${this.isTimed}`;
-  }
-
-  /** Which time limit runs out first depends on what was read first. */
-  get #limits(): string {
-    return [...this.#process.timers]
-      .filter(({ scheduled: { run, at } }) => run !== undefined && at <= FAR_MS)
-      .sort(
-        ({ scheduled: a }, { scheduled: b }) => a.at - b.at || a.order - b.order,
-      )
-      .map((timer) => `${timer.scheduled.at} ${this.#reasons.get(timer) ?? ''}`)
-      .join();
   }
 
   takeEffects(): ProcessEffect[] {
@@ -111,27 +115,20 @@ export class ProcessRun {
     switch (input.do) {
       case 'remember':
         this.isRemembering = true;
-        this.#history.begin('the commit');
         break;
       case 'begin':
         this.#coordinator?.run(TRANSACTION, 0);
-        this.#recoverer?.begin(() => {
-          this.#forgetPast();
-        });
+        this.#recoverer?.begin();
         break;
       case 'read':
         this.#read(input.slot, input.replies);
         break;
       case 'time':
-        this.#history.passTime();
+        this.#history.add('time');
         this.#process.scheduler.step();
         break;
     }
     this.#runSoon();
-    const reason = input.do === 'read' ? `read ${input.slot}` : input.do;
-    for (const timer of this.#process.timers) {
-      if (!this.#reasons.has(timer)) this.#reasons.set(timer, reason);
-    }
   }
 
   /** What it has called for the next turn of its loop. */
@@ -208,16 +205,7 @@ export class ProcessRun {
   }
 
   #write(link: RunLink, what: string): void {
-    if (this.isRemembering && this.#isWritten) this.#history.add(ProcessRun.exact ? '' : link.name, `${link.name} ${what}`);
-  }
-
-  /**
-   * Between two passes a recoverer remembers nothing but its connections, unless something that it does not wait for
-   * is still under way, or a time limit has run out on it.
-   */
-  #forgetPast(): void {
-    const isIdle = this.#links.every(({ isDeaf, requests }) => isDeaf || requests.length === 0);
-    if (isIdle && !this.#history.timePassed) this.#history.begin('a pass');
+    if (this.isRemembering && this.#isWritten) this.#history.add(`${link.name} ${what}`);
   }
 }
 

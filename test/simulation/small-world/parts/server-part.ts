@@ -32,6 +32,7 @@ export type ServerEffect =
 
 export interface ServerNode {
   readonly id: number;
+  readonly key: string;
   readonly path: readonly ServerInput[];
   readonly steps: Map<string, ServerStep>;
   /** Of the coordinator, by slot: whether it is in a transaction. */
@@ -67,7 +68,6 @@ export class ServerPart {
     this.name = name;
   }
 
-  keys(): string[] { return [...this.#known.keys()]; }
   birth(): ServerNode {
     return this.#node([], new ServerRun(this.name));
   }
@@ -98,7 +98,7 @@ export class ServerPart {
     if (node === undefined) {
       const { sessions, clockMs, facts } = run;
       const id = this.nodes.length + 1;
-      node = { id, path, steps: new Map(), sessions, clockMs, facts, live: undefined };
+      node = { id, key, path, steps: new Map(), sessions, clockMs, facts, live: undefined };
       this.nodes.push(node);
       this.#known.set(key, node);
     }

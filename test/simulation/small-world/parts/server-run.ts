@@ -87,9 +87,7 @@ export class ServerRun {
   get facts(): ServerFacts {
     const { wal, durable } = this.server;
     const end = (kinds: readonly string[]): number =>
-      wal.findIndex(
-        ({ kind, xact }) => kinds.includes(kind) && xact.transactionId !== undefined,
-      );
+      wal.findIndex(({ kind, xact }) => kinds.includes(kind) && xact.transactionId !== undefined);
     const [prepared, committed] = [end(['prepare']), end(['commit', 'commit-prepared'])];
     return {
       decision: this.#oracle.decisionOf(this.#transaction),
@@ -165,7 +163,8 @@ export class ServerRun {
   /** It is not needed until the next request, and shows in nothing. */
   #dismiss(session: Session): void {
     const holds = [...this.server.advisory.values()].includes(session);
-    if (session.status !== 'I' || holds) throw new Error('a recoverer keeps something in its session');
+    if (session.status !== 'I' || holds)
+      throw new Error('a recoverer keeps something in its session');
     const effects = this.#effects;
     this.#effects = [];
     session.end(true);
@@ -173,10 +172,7 @@ export class ServerRun {
     this.#effects = effects;
   }
 
-  #linkOf(
-    process: string,
-    slot: number | undefined,
-  ): SessionLink & { readonly ordinal: number } {
+  #linkOf(process: string, slot: number | undefined): SessionLink & { readonly ordinal: number } {
     return {
       process,
       ordinal: slot ?? RECOVERERS_SLOT,

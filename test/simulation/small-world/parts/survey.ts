@@ -1,11 +1,70 @@
 /** Every run of the small world, each state once, between the parts: `part-world.ts`. */
+import { installHost } from '../../host.ts';
 import { assertAllUnderstood } from '../../postgres/statement.ts';
 import type { Bounds, Choice } from '../choice.ts';
 import type { Exploration, Found, Limits } from '../exploration.ts';
+import { Digest } from '../digest.ts';
+import { inTurn } from '../in-turn.ts';
+import { replies } from './conformance.ts';
 import { numbersOf } from './part-key.ts';
 import { PartWorld, type PartState } from './part-world.ts';
 import { Parts } from './parts.ts';
+import { ProcessRun } from './process-run.ts';
 import { Visited } from './visited.ts';
+
+/** Runs outside of every promise, as the simulation does, and a slice at a time: what is weakly held is freed in between. */
+export async function explore(bounds: Bounds, limits: Limits = {}): Promise<Exploration> {
+  if (Math.max(bounds.crashes, bounds.losses) >= BUDGET_MAX) {
+    throw new RangeError(`at most ${BUDGET_MAX - 1} crashes and ${BUDGET_MAX - 1} lost messages`);
+  }
+  return surrounded(async () => {
+    const { tests = 0 } = limits;
+    const parts = tests === 0 ? await inTurn(() => new Parts()) : await testedParts(tests);
+    return run(await inTurn(() => new Survey(bounds, limits, parts)));
+  });
+}
+
+/** Where the clock, the timers and node-postgres are those of the simulation. */
+export async function surrounded<T>(work: () => Promise<T>): Promise<T> {
+  const restore = installHost('light');
+  const onRejection = (reason: unknown): void => {
+    ProcessRun.current?.violate('unhandled-rejection', String(reason));
+  };
+  process.on('unhandledRejection', onRejection);
+  try {
+    return await work();
+  } finally {
+    process.off('unhandledRejection', onRejection);
+    restore();
+  }
+}
+
+async function run(survey: Survey): Promise<Exploration> {
+  while (!(await inTurn(() => survey.runSlice())));
+  return survey.result;
+}
+
+/** What was learned for other bounds holds for these too. */
+const tested = new Map<number, Parts>();
+
+/** The tests answer what servers have answered in these bounds. */
+const FIRST: readonly Bounds[] = [
+  { crashes: 1, losses: 0, recoverers: 0 },
+  { crashes: 0, losses: 1, recoverers: 0 },
+  { crashes: 0, losses: 0, recoverers: 1 },
+];
+
+export async function testedParts(tests: number): Promise<Parts> {
+  let parts = tested.get(tests);
+  if (parts === undefined) {
+    const untested = await inTurn(() => new Parts());
+    for (const bounds of FIRST) await run(await inTurn(() => new Survey(bounds, {}, untested)));
+    replies.freeze();
+    parts = await inTurn(() => new Parts(tests));
+    tested.set(tests, parts);
+  }
+  return parts;
+}
 
 interface Frame {
   readonly state: PartState;
@@ -17,15 +76,15 @@ const FOUND_MAX = 10;
 const PROGRESS_MS = 30_000;
 const SLICE = 2_000;
 /** Budgets are below this, so that a pair of them is one bit. */
-export const BUDGET_MAX = 5;
+const BUDGET_MAX = 5;
 
-export class Survey {
-  readonly parts: Parts;
+class Survey {
+  readonly #parts: Parts;
   readonly #limits: Limits;
   readonly #world: PartWorld;
   readonly #stack: Frame[] = [];
   readonly #visited = new Visited();
-  readonly #ends = new Set<string>();
+  readonly #ends = new Set<number>();
   readonly #outcomes = new Map<string, number>();
   readonly #faults = new Map<string, number>();
   readonly #found: Found[] = [];
@@ -37,10 +96,10 @@ export class Survey {
   #deepest = 0;
   #isComplete = false;
 
-  constructor(bounds: Bounds, limits: Limits, parts = new Parts()) {
-    this.parts = parts;
+  constructor(bounds: Bounds, limits: Limits, parts: Parts) {
+    this.#parts = parts;
     this.#limits = limits;
-    this.#world = new PartWorld(parts, bounds);
+    this.#world = new PartWorld(parts, bounds, limits.readsAreSteps);
     this.#enter();
   }
 
@@ -122,18 +181,17 @@ export class Survey {
     }
   }
 
-  get ends(): number { return this.#ends.size; }
   get result(): Exploration {
     const { user, system } = process.cpuUsage(this.#cpuAtStart);
     return {
       isComplete: this.#isComplete,
       states: this.#visited.size,
       merged: this.#merged,
-      replays: 0,
       steps: this.#steps,
       deepest: this.#deepest,
+      learned: this.#parts.learned,
       ends: this.#ends.size,
-      endsHash: 0,
+      endsHash: [...this.#ends].reduce((sum, end) => (sum + end) % Number.MAX_SAFE_INTEGER, 0),
       outcomes: [...this.#outcomes].sort(),
       faults: [...this.#faults].sort(),
       found: this.#found,
@@ -156,14 +214,16 @@ export class Survey {
     const path = this.#stack.slice(0, 30).map(({ at, choices }) => `${at}/${choices.length}`);
     onProgress(
       `${((now - this.#startedAt) / 1_000).toFixed(0)} s: ${this.#visited.size} states, ` +
-        `${this.#steps} steps, ${this.parts.learned}, at ${path.join(' ')}`,
+        `${this.#steps} steps, ${this.#parts.learned}, at ${path.join(' ')}`,
     );
   }
 }
 
 /** How an end shows on the servers, and to the caller. */
-function endOf({ servers, answer }: PartWorld): string {
-  return `${servers.map(({ id }) => id).join()} ${answer ?? ''}`;
+function endOf({ servers, answer }: PartWorld): number {
+  const digest = new Digest();
+  for (const { key } of servers) digest.add(key);
+  return digest.add(answer ?? '').value;
 }
 
 function bitOf(crashes: number, losses: number): number {

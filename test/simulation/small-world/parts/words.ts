@@ -1,6 +1,7 @@
 /** Requests and replies, each known by a number: the same number, the same words. */
 import pg from 'pg';
 
+import type { Row } from '../../postgres/replies.ts';
 import { kindOfUnit } from '../../postgres/statement.ts';
 import type { WireMessage, WireUnit } from '../../wire.ts';
 
@@ -117,8 +118,8 @@ export function replyAt(number: number, alias: Alias | undefined): readonly Wire
   return replies.at(number).map((message): WireMessage => {
     const [event, payload] = message;
     if (event === 'errorMessage') return ['errorMessage', copyOf(payload)];
-    if (event !== 'answer' || alias === undefined) return message;
-    return ['answer', { ...payload, rows: alias.inwards(payload.rows) as typeof payload.rows }];
+    if (event !== 'answer' || alias === undefined || payload.rows === undefined) return message;
+    return ['answer', { ...payload, rows: alias.inwards(payload.rows) as readonly Row[] }];
   });
 }
 
@@ -139,8 +140,15 @@ export function textAt(number: number): string {
   return texts.at(number);
 }
 
+/** What an error of a server carries. */
+interface Detailed {
+  readonly code?: string;
+  readonly severity?: string;
+  readonly constraint?: string;
+}
+
 function copyOf(error: Error): Error {
-  const { code, severity, constraint } = error as pg.DatabaseError;
+  const { code, severity, constraint } = error as Detailed;
   const copy = new pg.DatabaseError(error.message, 0, 'error');
   return Object.assign(copy, { code, severity, constraint });
 }
@@ -152,7 +160,7 @@ function textOfMessage([event, payload]: WireMessage): string {
       return `${payload.tag} ${names} ${JSON.stringify(payload.rows)}`;
     }
     case 'errorMessage': {
-      const { code = '', severity = '', constraint = '' } = payload as pg.DatabaseError;
+      const { code = '', severity = '', constraint = '' } = payload as Detailed;
       return `error ${code} ${severity} ${constraint} ${payload.message}`;
     }
     case 'readyForQuery':

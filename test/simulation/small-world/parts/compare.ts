@@ -1,0 +1,78 @@
+/**
+ * Goes the same ways at random between the parts and among whole processes and servers: everywhere the same choices, and the
+ * same end.
+ */
+import { Random } from '../../random.ts';
+import type { Bounds } from '../choice.ts';
+import { inTurn } from '../in-turn.ts';
+import { SmallWorld } from '../small-world.ts';
+import { Parts } from './parts.ts';
+import { PartWorld } from './part-world.ts';
+import { surrounded, testedParts } from './survey.ts';
+
+export interface Comparison {
+  readonly steps: number;
+  /** Ways that were not the same, with the steps to where they part. */
+  readonly differences: readonly string[];
+}
+
+export interface Ways {
+  readonly count: number;
+  readonly firstSeed: number;
+  readonly tests: number;
+  readonly readsAreSteps: boolean;
+}
+
+export async function compare(bounds: Bounds, ways: Ways): Promise<Comparison> {
+  return surrounded(async () => {
+    const { tests, firstSeed, count, readsAreSteps } = ways;
+    const parts = tests === 0 ? await inTurn(() => new Parts()) : await testedParts(tests);
+    const differences: string[] = [];
+    let steps = 0;
+    for (let seed = firstSeed; seed < firstSeed + count; seed += 1) {
+      const way = await inTurn(() => goOneWay(parts, bounds, readsAreSteps, seed));
+      steps += way.steps;
+      if (way.difference !== undefined) differences.push(`way ${seed}: ${way.difference}`);
+    }
+    return { steps, differences };
+  });
+}
+
+function goOneWay(
+  parts: Parts,
+  bounds: Bounds,
+  readsAreSteps: boolean,
+  seed: number,
+): { readonly steps: number; readonly difference: string | undefined } {
+  const random = new Random(seed);
+  const whole = new SmallWorld(bounds, readsAreSteps);
+  const world = new PartWorld(parts, bounds, readsAreSteps);
+  const told: string[] = [];
+  for (let steps = 0; ; steps += 1) {
+    const choices = whole.choices();
+    const same = world.choices();
+    if (String(choices.map((one) => one.do)) !== String(same.map((one) => one.do))) {
+      return { steps, difference: told.filter((line) => line !== '').join('; ') };
+    }
+    const at = random.chance(0.4) ? 0 : random.int(choices.length);
+    const [choice, other] = [choices[at], same[at]];
+    if (choice === undefined || other === undefined || world.broken.length > 0) {
+      return { steps, difference: differenceAtEnd(whole, world) };
+    }
+    told.push(whole.describe(choice));
+    whole.apply(choice);
+    world.apply(other);
+    world.choices();
+    world.tidy();
+  }
+}
+
+function differenceAtEnd(whole: SmallWorld, world: PartWorld): string | undefined {
+  whole.end();
+  world.end();
+  const ends = [whole.oracle.violations, world.broken].map((all) =>
+    all.map(({ kind }) => kind).join(),
+  );
+  const same = ends[0] === ends[1] && (ends[0] !== '' || whole.outcome === world.outcome);
+  return same ? undefined : `${whole.outcome} ${ends[0] ?? ''}, ${world.outcome} ${ends[1] ?? ''}`;
+}
