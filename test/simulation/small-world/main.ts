@@ -29,7 +29,7 @@ const { values: options } = parseArgs({
     workers: { type: 'string', default: '2' },
     minutes: { type: 'string' },
     without: { type: 'string' },
-    tests: { type: 'string', default: '6' },
+    tests: { type: 'string', default: '24' },
     'reads-are-steps': { type: 'boolean', default: false },
     compare: { type: 'string', default: '0' },
     seed: { type: 'string', default: '1' },

@@ -232,7 +232,7 @@ export class SmallWorld {
   }
 }
 
-const WORDS = {
+export const WORDS = {
   arrive: 'arrives',
   'arrive-without-heartbeat': 'arrives when the heartbeat has run out',
   anew: 'is sent anew: the client had noticed the crash',

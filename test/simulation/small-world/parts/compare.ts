@@ -51,11 +51,17 @@ function goOneWay(
   for (let steps = 0; ; steps += 1) {
     const choices = whole.choices();
     const same = world.choices();
-    if (String(choices.map((one) => one.do)) !== String(same.map((one) => one.do))) {
-      return { steps, difference: told.filter((line) => line !== '').join('; ') };
+    const names = choices.map((one) => `${one.do} ${whole.describe(one).replaceAll(/\d/g, '')}`);
+    const others = same.map((one) => `${one.do} ${world.describe(one)}`);
+    if (names.toSorted().join() !== others.toSorted().join()) {
+      const way = told.filter((line) => line !== '').join('; ');
+      return { steps, difference: `${names.join()} HERE ${others.join()} BEHIND ${way}` };
     }
     const at = random.chance(0.4) ? 0 : random.int(choices.length);
-    const [choice, other] = [choices[at], same[at]];
+    const choice = choices[at];
+    // Of two that look the same, the same one.
+    const rank = names.slice(0, at).filter((name) => name === names[at]).length;
+    const other = same.filter((_, index) => others[index] === names[at])[rank];
     if (choice === undefined || other === undefined || world.broken.length > 0) {
       return { steps, difference: differenceAtEnd(whole, world) };
     }

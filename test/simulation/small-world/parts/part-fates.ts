@@ -1,5 +1,7 @@
 /** What goes wrong between the parts, and when: as in `fates.ts`. */
 import type { Bounds, Choice } from '../choice.ts';
+import { HOSTS } from './parts.ts';
+import { kindAt } from './words.ts';
 import { isAnybodyAtWork, isAtWork } from './part-steps.ts';
 import type { PartWorld } from './part-world.ts';
 
@@ -119,6 +121,25 @@ export class PartFates {
         this.lossesLeft -= 1;
         this.struck = `lose ${choice.how}`;
         this.#world.lose(fate.link, choice.how);
+    }
+  }
+
+  describe(choice: Choice): string {
+    const [fate] = this.#fates;
+    const names = ['coordinator', 'recoverer', 'recoverer'];
+    switch (fate?.of) {
+      case 'process':
+        return `FAULT ${names[fate.member] ?? ''} is killed`;
+      case 'server':
+        return `FAULT ${HOSTS[fate.server] ?? ''} crashes and restarts`;
+      case 'message': {
+        const { owner, server, head } = this.#world.link(fate.link);
+        const kind = head === undefined ? '' : kindAt(head);
+        const how = 'how' in choice ? choice.how : '';
+        return `FAULT ${names[owner] ?? ''}: ${kind} on ${HOSTS[server] ?? ''} is lost: ${how}`;
+      }
+      case undefined:
+        return '';
     }
   }
 }

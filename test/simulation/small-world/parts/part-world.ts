@@ -7,6 +7,7 @@ import { parseGid } from '../../../../src/participant/gid.ts';
 import type { Answer } from '../../oracle.ts';
 import type { Bounds, Choice } from '../choice.ts';
 import type { Loss } from '../choice-link.ts';
+import { WORDS } from '../small-world.ts';
 import { HEARTBEAT_LIMIT_MS, INSTALLATION } from '../setting.ts';
 import { judge, type Broken, type Verdict } from './judge.ts';
 import { PartFates, type Fate } from './part-fates.ts';
@@ -463,6 +464,30 @@ export class PartWorld {
     };
   }
 
+  /** In the words of `SmallWorld`, without numbers. */
+  describe(choice: Choice): string {
+    switch (choice.do) {
+      case 'arrive':
+      case 'arrive-without-heartbeat':
+      case 'anew':
+      case 'break-off': {
+        const { owner, server, head } = this.link(choice.link);
+        const kind = head === undefined ? '' : kindAt(head);
+        return `${NAMES[owner] ?? ''}: ${kind} on ${HOSTS[server] ?? ''} ${WORDS[choice.do]}`;
+      }
+      case 'read': {
+        const { owner, server } = this.link(choice.link);
+        return `${NAMES[owner] ?? ''} reads from ${HOSTS[server] ?? ''}`;
+      }
+      case 'time':
+        return `${NAMES[choice.actor] ?? ''}: a time limit runs out`;
+      case 'nothing':
+        return '';
+      default:
+        return this.fates.describe(choice);
+    }
+  }
+
   /** Connections that are over are forgotten. True if there was one: choices have other numbers then. */
   tidy(): boolean {
     const { length } = this.links;
@@ -495,6 +520,8 @@ export class PartWorld {
     this.broken = [];
   }
 }
+
+const NAMES = ['coordinator', 'recoverer', 'recoverer'];
 
 const greetings: number[] = [];
 

@@ -33,6 +33,7 @@ import {
 interface RunLink extends Link {
   /** Of two recoverers that have done the same, the same: the lowest that is free. */
   readonly slot: number;
+  readonly host: string;
   readonly name: string;
   readonly client: ClientEnd;
   isDeaf: boolean;
@@ -43,6 +44,7 @@ interface RunLink extends Link {
 /** What a process waits for on one connection. */
 export interface Asked {
   readonly slot: number;
+  readonly host: string;
   readonly requests: readonly number[];
 }
 
@@ -156,6 +158,7 @@ export class ProcessRun {
     const slot = this.#freeSlot(host);
     const link: RunLink = {
       slot,
+      host,
       name: `${host}${slot}`,
       client,
       isDeaf: false,

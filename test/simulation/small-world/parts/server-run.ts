@@ -146,10 +146,12 @@ export class ServerRun {
       apply(session, settings);
     }
     if (session === undefined) throw new Error(`there is no session ${slot}`);
+    const before = this.#effects.length;
     session.receive(requestAt(request).unit);
     this.server.settle();
-    for (const effect of this.#effects) {
-      if (effect.do === 'answer' && effect.slot === slot) replies.saw(request, effect.reply);
+    for (const effect of this.#effects.slice(before)) {
+      if (effect.do === 'answer' && effect.slot === slot)
+        replies.saw(this.server.name, request, effect.reply);
     }
     if (!session.gone && session.active) {
       throw new Error(`${requestAt(request).text} waits: every statement is one step here`);

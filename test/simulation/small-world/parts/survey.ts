@@ -1,5 +1,6 @@
 /** Every run of the small world, each state once, between the parts: `part-world.ts`. */
 import { installHost } from '../../host.ts';
+import { Random } from '../../random.ts';
 import { assertAllUnderstood } from '../../postgres/statement.ts';
 import type { Bounds, Choice } from '../choice.ts';
 import type { Exploration, Found, Limits } from '../exploration.ts';
@@ -47,23 +48,32 @@ async function run(survey: Survey): Promise<Exploration> {
 /** What was learned for other bounds holds for these too. */
 const tested = new Map<number, Parts>();
 
-/** The tests answer what servers have answered in these bounds. */
-const FIRST: readonly Bounds[] = [
-  { crashes: 1, losses: 0, recoverers: 0 },
-  { crashes: 0, losses: 1, recoverers: 0 },
-  { crashes: 0, losses: 0, recoverers: 1 },
-];
+/** The tests answer what servers have answered on as many ways at random, with everything that may go wrong. */
+const WAYS = 400;
+const EVERYTHING: Bounds = { crashes: 2, losses: 2, recoverers: 2 };
 
 export async function testedParts(tests: number): Promise<Parts> {
   let parts = tested.get(tests);
   if (parts === undefined) {
     const untested = await inTurn(() => new Parts());
-    for (const bounds of FIRST) await run(await inTurn(() => new Survey(bounds, {}, untested)));
+    for (let seed = 1; seed <= WAYS; seed += 1) {
+      await inTurn(() => {
+        goAnyWay(untested, seed);
+      });
+    }
     replies.freeze();
     parts = await inTurn(() => new Parts(tests));
     tested.set(tests, parts);
   }
   return parts;
+}
+
+function goAnyWay(parts: Parts, seed: number): void {
+  const random = new Random(seed);
+  const world = new PartWorld(parts, EVERYTHING);
+  for (let choices = world.choices(); choices.length > 0; choices = world.choices()) {
+    world.apply(random.chance(0.4) ? (choices[0] as Choice) : random.pick(choices));
+  }
 }
 
 interface Frame {
