@@ -7,6 +7,8 @@ import type { Bounds } from '../choice.ts';
 import { inTurn } from '../in-turn.ts';
 import { SmallWorld } from '../small-world.ts';
 import { Parts } from './parts.ts';
+import { judgeEnd } from './part-oracle.ts';
+import { describe } from './part-words.ts';
 import { PartWorld } from './part-world.ts';
 import { surrounded, testedParts } from './survey.ts';
 
@@ -52,7 +54,7 @@ function goOneWay(
     const choices = whole.choices();
     const same = world.choices();
     const names = choices.map((one) => `${one.do} ${whole.describe(one).replaceAll(/\d/g, '')}`);
-    const others = same.map((one) => `${one.do} ${world.describe(one)}`);
+    const others = same.map((one) => `${one.do} ${describe(world, one)}`);
     if (names.toSorted().join() !== others.toSorted().join()) {
       const way = told.filter((line) => line !== '').join('; ');
       return { steps, difference: `${names.join()} HERE ${others.join()} BEHIND ${way}` };
@@ -75,10 +77,10 @@ function goOneWay(
 
 function differenceAtEnd(whole: SmallWorld, world: PartWorld): string | undefined {
   whole.end();
-  world.end();
-  const ends = [whole.oracle.violations, world.broken].map((all) =>
+  const { broken, outcome } = judgeEnd(world);
+  const [kinds, others] = [whole.oracle.violations, broken].map((all) =>
     all.map(({ kind }) => kind).join(),
   );
-  const same = ends[0] === ends[1] && (ends[0] !== '' || whole.outcome === world.outcome);
-  return same ? undefined : `${whole.outcome} ${ends[0] ?? ''}, ${world.outcome} ${ends[1] ?? ''}`;
+  const isSame = kinds === others && (kinds !== '' || whole.outcome === outcome);
+  return isSame ? undefined : `${whole.outcome} ${kinds ?? ''} HERE ${outcome} ${others ?? ''}`;
 }

@@ -1,9 +1,10 @@
 /** What goes wrong between the parts, and when: as in `fates.ts`. */
 import type { Bounds, Choice } from '../choice.ts';
-import { HOSTS } from './parts.ts';
-import { kindAt } from './words.ts';
+import type { Loss } from '../choice-link.ts';
+import type { PartLink } from './part-link.ts';
 import { isAnybodyAtWork, isAtWork } from './part-steps.ts';
 import type { PartWorld } from './part-world.ts';
+import { RESET } from './words.ts';
 
 /** What may go wrong now, and not later. */
 export type Fate =
@@ -109,37 +110,44 @@ export class PartFates {
       case 'process':
         this.crashesLeft -= 1;
         this.struck = `kill ${fate.member === 0 ? 'coordinator' : 'recoverer'}`;
-        this.#world.kill(fate.member);
+        kill(this.#world, fate.member);
         return;
       case 'server':
         this.crashesLeft -= 1;
         this.struck = `crash ${fate.server === 0 ? 'log' : 'participant'}`;
-        this.#world.crash(fate.server);
+        crash(this.#world, fate.server);
         return;
       case 'message':
         if (choice.do !== 'lose') throw new Error('a message can only be lost');
         this.lossesLeft -= 1;
         this.struck = `lose ${choice.how}`;
-        this.#world.lose(fate.link, choice.how);
+        lose(this.#world.edit(fate.link), choice.how);
     }
   }
+}
 
-  describe(choice: Choice): string {
-    const [fate] = this.#fates;
-    const names = ['coordinator', 'recoverer', 'recoverer'];
-    switch (fate?.of) {
-      case 'process':
-        return `FAULT ${names[fate.member] ?? ''} is killed`;
-      case 'server':
-        return `FAULT ${HOSTS[fate.server] ?? ''} crashes and restarts`;
-      case 'message': {
-        const { owner, server, head } = this.#world.link(fate.link);
-        const kind = head === undefined ? '' : kindAt(head);
-        const how = 'how' in choice ? choice.how : '';
-        return `FAULT ${names[owner] ?? ''}: ${kind} on ${HOSTS[server] ?? ''} is lost: ${how}`;
-      }
-      case undefined:
-        return '';
-    }
+function kill(world: PartWorld, member: number): void {
+  world.members[member] = undefined;
+  for (const at of world.links.keys()) {
+    const { owner, isDeaf } = world.link(at);
+    if (owner === member && !isDeaf) world.edit(at).turnDeaf();
   }
+}
+
+function crash(world: PartWorld, server: number): void {
+  for (const at of world.links.keys()) {
+    const link = world.edit(at);
+    if (link.server === server) link.crash(world.isBusy(link));
+  }
+  world.serve(server, { do: 'crash' });
+}
+
+function lose(link: PartLink, how: Loss): void {
+  if (how === 'late') {
+    link.isLate = true;
+    return;
+  }
+  if (how === 'reset') link.toServer = [];
+  link.end();
+  link.tellLoss(RESET);
 }

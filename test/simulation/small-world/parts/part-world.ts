@@ -3,15 +3,13 @@
  * is looked up in what was learned of the parts (`process-part.ts`, `server-part.ts`). The same choices in the same order
  * as in `small-world.ts`, where whole processes and servers run: a test goes the same ways in both.
  */
-import { parseGid } from '../../../../src/participant/gid.ts';
 import type { Answer } from '../../oracle.ts';
 import type { Bounds, Choice } from '../choice.ts';
-import type { Loss } from '../choice-link.ts';
-import { WORDS } from '../small-world.ts';
-import { HEARTBEAT_LIMIT_MS, INSTALLATION } from '../setting.ts';
-import { judge, type Broken, type Verdict } from './judge.ts';
+import { HEARTBEAT_LIMIT_MS } from '../setting.ts';
+import type { Broken } from './judge.ts';
 import { PartFates, type Fate } from './part-fates.ts';
 import { PartLink } from './part-link.ts';
+import { judgeAnswer, judgeFinish, judgeVotes } from './part-oracle.ts';
 import { nextSteps } from './part-steps.ts';
 import { HOSTS, type Parts } from './parts.ts';
 import type { ProcessEffect, ProcessInput, ProcessNode } from './process-part.ts';
@@ -39,8 +37,6 @@ export class PartWorld {
   answer: Answer | undefined;
   readonly fates: PartFates;
   broken: Broken[] = [];
-  /** How it has ended. */
-  outcome = '';
   /** Of this step: connections with a new request, and servers with a new connection. */
   readonly #sentOn = new Set<number>();
   readonly #connectedTo = new Set<number>();
@@ -58,12 +54,12 @@ export class PartWorld {
 
   /** As `SmallWorld` does it. */
   #open(recoverers: number): void {
-    this.#join();
+    this.join();
     this.drain([]);
     this.move(0, { do: 'begin' });
     this.drain(['prepare']);
     for (let member = 1; member <= recoverers; member += 1) {
-      this.#join();
+      this.join();
       this.drain(['prepare']);
     }
     for (const member of this.members.keys()) this.move(member, { do: 'remember' });
@@ -78,7 +74,7 @@ export class PartWorld {
     this.#connectedTo.clear();
   }
 
-  #join(): number {
+  join(): number {
     const member = this.members.length;
     const { to, effects } = this.parts.of(member).birth();
     this.members.push(to);
@@ -207,7 +203,7 @@ export class PartWorld {
           break;
         case 'tell':
           this.answer = effect.answer;
-          this.#judgeAnswer(effect.pending);
+          judgeAnswer(this, effect.pending);
           break;
         case 'violate':
           this.broken.push({ kind: effect.kind, message: effect.message });
@@ -266,10 +262,10 @@ export class PartWorld {
           this.edit(at).settings = effect.settings;
           break;
         case 'finish':
-          this.#judgeFinish(effect.gid, effect.decision);
+          judgeFinish(this, effect.gid, effect.decision);
           break;
         case 'decide':
-          if (effect.outcome === 'commit') this.#judgeVotes(effect.branches);
+          if (effect.outcome === 'commit') judgeVotes(this, effect.branches);
           break;
         case 'register':
           for (const server of [1, 2]) this.serve(server, { do: 'plant', epoch: effect.epoch });
@@ -365,129 +361,6 @@ export class PartWorld {
     link.broken = 'no';
   }
 
-  kill(member: number): void {
-    this.members[member] = undefined;
-    for (const at of this.links.keys()) {
-      const { owner, isDeaf } = this.link(at);
-      if (owner === member && !isDeaf) this.edit(at).turnDeaf();
-    }
-  }
-
-  crash(server: number): void {
-    for (const at of this.links.keys()) {
-      const link = this.edit(at);
-      if (link.server === server) link.crash(this.isBusy(link));
-    }
-    this.serve(server, { do: 'crash' });
-  }
-
-  lose(at: number, how: Loss): void {
-    const link = this.edit(at);
-    if (how === 'late') {
-      link.isLate = true;
-      return;
-    }
-    if (how === 'reset') link.toServer = [];
-    link.end();
-    link.tellLoss(RESET);
-  }
-
-  #judgeFinish(gid: string, decision: string): void {
-    const stands = this.servers[0]?.facts.decision;
-    if (parseGid(gid)?.installation !== INSTALLATION) {
-      this.broken.push({ kind: 'foreign-touched', message: gid });
-    } else if (stands !== decision) {
-      const message = `${gid} is ended with ${decision}, and durable is ${stands ?? 'nothing'}`;
-      this.broken.push({ kind: 'effect-before-decision', message });
-    }
-  }
-
-  #judgeVotes(branches: string): void {
-    for (const { participant } of JSON.parse(branches) as { participant: string }[]) {
-      if (this.servers[HOSTS.indexOf(participant)]?.facts.isPrepared === true) continue;
-      const message = `a commit is decided, and there is no vote on ${participant}`;
-      this.broken.push({ kind: 'vote-without-evidence', message });
-    }
-  }
-
-  #judgeAnswer(pending: readonly string[]): void {
-    if (this.answer !== 'committed') return;
-    for (const [at, { facts }] of this.servers.entries()) {
-      if (at === 0 || facts.isCommitted || pending.includes(HOSTS[at] ?? '')) continue;
-      const message = `told as committed on ${HOSTS[at] ?? ''}, and is not`;
-      this.broken.push({ kind: 'not-yet-committed', message });
-    }
-  }
-
-  /** See `SmallWorld`. */
-  end(): void {
-    if (this.broken.length > 0) return;
-    if (this.answer === undefined && this.members[0] !== undefined) {
-      const message = 'the coordinator lives, and nothing is under way';
-      this.broken.push({ kind: 'no-answer', message });
-      return;
-    }
-    const verdict = this.#verdict();
-    this.broken.push(...verdict.broken);
-    this.outcome = verdict.outcome;
-  }
-
-  #verdict(): Verdict {
-    const { verdicts } = this.parts;
-    const key = `${this.servers.map(({ id }) => id).join()} ${this.answer ?? ''}`;
-    let verdict = verdicts.get(key);
-    if (verdict === undefined) {
-      verdict = this.#heal();
-      verdicts.set(key, verdict);
-    }
-    return verdict;
-  }
-
-  /** Whoever looks now has to leave nothing in doubt. */
-  #heal(): Verdict {
-    this.members = [undefined];
-    this.links = [];
-    this.serve(0, { do: 'jump', ms: 2 * HEARTBEAT_LIMIT_MS });
-    const healer = this.#join();
-    this.drain([]);
-    this.move(healer, { do: 'remember' });
-    this.move(healer, { do: 'begin' });
-    this.drain([]);
-    if (this.members[healer]?.isThrough !== true) {
-      this.broken.push({ kind: 'no-answer', message: 'the last pass does not end' });
-    }
-    const broken = [...this.broken.splice(0), ...judge(this.servers, this.answer)];
-    const isThere = this.servers[1]?.facts.isCommitted === true;
-    return {
-      broken,
-      outcome: `${isThere ? 'committed' : 'aborted'}, told ${this.answer ?? 'nothing'}`,
-    };
-  }
-
-  /** In the words of `SmallWorld`, without numbers. */
-  describe(choice: Choice): string {
-    switch (choice.do) {
-      case 'arrive':
-      case 'arrive-without-heartbeat':
-      case 'anew':
-      case 'break-off': {
-        const { owner, server, head } = this.link(choice.link);
-        const kind = head === undefined ? '' : kindAt(head);
-        return `${NAMES[owner] ?? ''}: ${kind} on ${HOSTS[server] ?? ''} ${WORDS[choice.do]}`;
-      }
-      case 'read': {
-        const { owner, server } = this.link(choice.link);
-        return `${NAMES[owner] ?? ''} reads from ${HOSTS[server] ?? ''}`;
-      }
-      case 'time':
-        return `${NAMES[choice.actor] ?? ''}: a time limit runs out`;
-      case 'nothing':
-        return '';
-      default:
-        return this.fates.describe(choice);
-    }
-  }
-
   /** Connections that are over are forgotten. True if there was one: choices have other numbers then. */
   tidy(): boolean {
     const { length } = this.links;
@@ -520,8 +393,6 @@ export class PartWorld {
     this.broken = [];
   }
 }
-
-const NAMES = ['coordinator', 'recoverer', 'recoverer'];
 
 const greetings: number[] = [];
 

@@ -8,6 +8,7 @@ import { Digest } from '../digest.ts';
 import { inTurn } from '../in-turn.ts';
 import { replies } from './conformance.ts';
 import { numbersOf } from './part-key.ts';
+import { judgeEnd } from './part-oracle.ts';
 import { PartWorld, type PartState } from './part-world.ts';
 import { Parts } from './parts.ts';
 import { ProcessRun } from './process-run.ts';
@@ -182,11 +183,10 @@ class Survey {
   }
 
   #end(): void {
-    const world = this.#world;
-    world.end();
-    if (world.broken.length === 0) count(this.#outcomes, world.outcome);
+    const { broken, outcome } = judgeEnd(this.#world);
+    if (broken.length === 0) count(this.#outcomes, outcome);
     const path = this.#stack.map(({ at }) => at - 1);
-    for (const { kind, message } of world.broken) {
+    for (const { kind, message } of broken) {
       if (this.#found.length < FOUND_MAX) this.#found.push({ kind, message, path });
     }
   }
