@@ -15,7 +15,7 @@ import { HOSTS, type Parts } from './parts.ts';
 import type { ProcessEffect, ProcessInput, ProcessNode } from './process-part.ts';
 import type { ServerEffect, ServerInput, ServerNode } from './server-part.ts';
 import { NEW_SETTINGS } from './server-run.ts';
-import { END, FIN, kindAt, replyOf, RESET } from './words.ts';
+import { END, FIN, greetingOf, kindAt, RESET } from './words.ts';
 
 /** Everything that may change. */
 export interface PartState {
@@ -392,15 +392,4 @@ export class PartWorld {
     this.fates.restore(state);
     this.broken = [];
   }
-}
-
-const greetings: number[] = [];
-
-/** What a server says first; that of a recoverer's number nobody ever asks for. */
-function greetingOf(slot: number): number {
-  greetings[slot] ??= replyOf([
-    ['backendKeyData', { processID: 200_000 + slot, secretKey: 0 }],
-    ['readyForQuery', { status: 'I' }],
-  ]);
-  return greetings[slot];
 }

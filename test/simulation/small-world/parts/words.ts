@@ -171,3 +171,14 @@ function textOfMessage([event, payload]: WireMessage): string {
       return `pid ${payload.processID}`;
   }
 }
+
+const greetings: number[] = [];
+
+/** What a server says first; that of a recoverer's number nobody ever asks for. */
+export function greetingOf(slot: number): number {
+  greetings[slot] ??= replyOf([
+    ['backendKeyData', { processID: 200_000 + slot, secretKey: 0 }],
+    ['readyForQuery', { status: 'I' }],
+  ]);
+  return greetings[slot];
+}
