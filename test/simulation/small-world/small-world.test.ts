@@ -43,6 +43,7 @@ describe('every run of a small world', { timeout: PATIENCE_MS }, () => {
     { bounds: WITH_RECOVERY, how: 'told apart by tests', order: { tests: 6 } },
     { bounds: WITH_A_CRASH, how: 'told apart by tests', order: { tests: 6 } },
     { bounds: WITH_A_CRASH, how: 'with reads as steps', order: { readsAreSteps: true } },
+    { bounds: WITH_RECOVERY, how: 'with reads as steps', order: { readsAreSteps: true } },
   ])('comes to the same ends $how: $bounds', async ({ bounds, order }) => {
     const [one, other] = [await explore({ bounds }), await explore({ bounds, ...order })];
     expect(one.ends).toBeGreaterThan(5);

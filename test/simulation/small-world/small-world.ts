@@ -116,8 +116,8 @@ export class SmallWorld {
   }
 
   /**
-   * A reply is read when it has come, unless time matters: on which of two connections somebody reads first makes no
-   * difference but to the order of a history.
+   * A reply is read when it has come, unless time matters. That this loses nothing is tried: with `readsAreSteps` small
+   * bounds come to the same ends.
    */
   #readAll(): void {
     this.#setting.forced();
