@@ -15,10 +15,10 @@ import { kindOfUnit } from '../postgres/statement.ts';
 import type { ClientEnd, Link, Network, WireMessage, WireUnit } from '../wire.ts';
 import type { SmallServer } from './small-server.ts';
 
-/** Who writes down what a process does and sees. */
+/** Who is told of what goes on. */
 export interface Witness {
-  sent(link: ChoiceLink, text: string, isRequest: boolean): void;
-  read(link: ChoiceLink, text: string): void;
+  /** More than what sets a session up. */
+  sent(link: ChoiceLink): void;
   opened(link: ChoiceLink): void;
 }
 
@@ -31,14 +31,21 @@ export type Loss =
   /** Request and reply arrive later than any time limit. */
   | 'late';
 
-type ToServer = { readonly unit: WireUnit; readonly kind: string; readonly text: string } | 'fin';
+type ToServer = { readonly unit: WireUnit; readonly kind: string } | 'fin';
 type ToClient = readonly WireMessage[] | 'end' | 'reset';
 
 /**
  * Statements that change nothing but their session, sent before or behind the one that is meant. Among them the
  * barrier: without a standby it proves nothing.
  */
-const SET_UP = new Set(['set-path', 'set-up', 'show-warnings', 'facts', 'lock-epoch', 'barrier']);
+export const SET_UP = new Set([
+  'set-path',
+  'set-up',
+  'show-warnings',
+  'facts',
+  'lock-epoch',
+  'barrier',
+]);
 
 export class ChoiceNetwork implements Network {
   readonly links: ChoiceLink[] = [];
@@ -136,19 +143,6 @@ export class ChoiceLink implements Link, SessionLink {
     return !this.#inUse && this.toClient.length > 0 ? 'read' : undefined;
   }
 
-  /** What the future of this connection depends on, beside what its client has done and seen. */
-  get state(): string {
-    const { session } = this;
-    const backend =
-      session === undefined || session.gone
-        ? 'gone'
-        : `${session.status}${session.xact.xid ?? ''}/${session.xact.changes.length}`;
-    const requests = this.toServer.map((item) => (item === 'fin' ? item : item.text)).join();
-    const replies = this.toClient.map((chunk) => this.#mask(textOfChunk(chunk))).join();
-    const flags = `${this.deaf} ${this.broken} ${this.late} ${this.#unheard} ${this.#inUse}`;
-    return `${this.name} ${backend} ${flags} ${requests} ${replies}`;
-  }
-
   open(): void {
     this.session = this.server.connect(this);
     const { pid: processID } = this.session;
@@ -162,15 +156,13 @@ export class ChoiceLink implements Link, SessionLink {
     const kind = (unit.kind ??= kindOfUnit(unit));
     const isRequest = !SET_UP.has(kind);
     this.#inUse ||= isRequest;
-    const text = textOfUnit(unit);
-    this.toServer.push({ unit, kind, text });
-    this.#witness.sent(this, text, isRequest);
+    this.toServer.push({ unit, kind });
+    if (isRequest) this.#witness.sent(this);
   }
 
   close(): void {
     if (this.deaf) return;
     this.#turnDeaf();
-    this.#witness.sent(this, 'close', false);
   }
 
   answer(messages: readonly WireMessage[]): void {
@@ -199,7 +191,6 @@ export class ChoiceLink implements Link, SessionLink {
   read(): void {
     this.late = false;
     for (const chunk of this.toClient.splice(0)) {
-      this.#witness.read(this, this.#mask(textOfChunk(chunk)));
       if (typeof chunk !== 'string') this.#client.receive(chunk);
       else if (!this.deaf) {
         this.#turnDeaf();
@@ -256,37 +247,8 @@ export class ChoiceLink implements Link, SessionLink {
     if (this.broken !== 'no') this.toServer.length = 0;
     else if (this.toServer.at(-1) !== 'fin') this.toServer.push('fin');
   }
-
-  /** Each session has its number by whose it is: it tells nothing that its name does not. */
-  #mask(text: string): string {
-    return this.session === undefined ? text : text.replaceAll(String(this.session.pid), 'pid');
-  }
 }
 
 function resetError(): Error {
   return Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
-}
-
-function textOfUnit({ statements }: WireUnit): string {
-  return statements.map(({ text, values }) => `${text} ${JSON.stringify(values)}`).join(';');
-}
-
-function textOfChunk(chunk: ToClient): string {
-  if (typeof chunk === 'string') return chunk;
-  return chunk
-    .map(([event, payload]) => {
-      switch (event) {
-        case 'answer':
-          return `${payload.tag} ${JSON.stringify(payload.rows)}`;
-        case 'errorMessage':
-          return `error ${String((payload as { code?: unknown }).code)}`;
-        case 'readyForQuery':
-          return payload.status;
-        case 'notice':
-          return payload.code;
-        case 'backendKeyData':
-          return event;
-      }
-    })
-    .join(';');
 }

@@ -9,16 +9,17 @@ export interface Found {
 export interface Exploration {
   readonly isComplete: boolean;
   readonly states: number;
-  /** Runs that ended in a state that was known. */
+  /** Steps that led to a state that was known. */
   readonly merged: number;
-  readonly replays: number;
   readonly steps: number;
   readonly deepest: number;
+  /** Of the parts: states of the coordinator, of a recoverer and of the servers, and steps of real code. */
+  readonly learned: string;
   /** Ends that differ. */
   readonly ends: number;
   /** A hash of all of them. */
   readonly endsHash: number;
-  /** Runs that came to their end, by how they ended. */
+  /** In how many states a run came to its end, by how it ended. */
   readonly outcomes: readonly (readonly [string, number])[];
   /** How often each was tried, in states that differ. */
   readonly faults: readonly (readonly [string, number])[];
@@ -30,9 +31,9 @@ export interface Exploration {
 export interface Limits {
   readonly ms?: number | undefined;
   readonly stopAtFirst?: boolean;
-  /** Every order of all steps. */
-  readonly isUnreduced?: boolean;
-  /** The order of everything that a process sees is part of its state. */
-  readonly isExact?: boolean;
+  /** By how many tests states of a process are told apart; 0: by all that it has done and seen. */
+  readonly tests?: number;
+  /** A reply that has come is read at any time later. */
+  readonly readsAreSteps?: boolean;
   readonly onProgress?: ((line: string) => void) | undefined;
 }

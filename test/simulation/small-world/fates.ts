@@ -4,7 +4,6 @@
  *    that happens elsewhere makes a difference to that, and what it has sent arrives also when it is dead.
  *  - A server crashes right after a statement was carried out on it, or somebody has connected to it, for the same reason.
  */
-import { crashOf, NO_ACCESS, type Access } from './access.ts';
 import type { Bounds, Choice } from './choice.ts';
 import type { ChoiceLink } from './choice-link.ts';
 import { isAnybodyAtWork, isAtWork } from './next-steps.ts';
@@ -94,8 +93,7 @@ export class Fates {
     this.#fates.shift();
   }
 
-  /** Returns what is touched by it. */
-  strike(choice: Extract<Choice, { do: 'lose' | 'kill' | 'crash' }>): Access {
+  strike(choice: Extract<Choice, { do: 'lose' | 'kill' | 'crash' }>): void {
     this.choices();
     const { log, network } = this.#setting;
     const fate = this.#fates.shift();
@@ -105,19 +103,19 @@ export class Fates {
         this.crashesLeft -= 1;
         this.struck = `kill ${fate.actor.process.name.replace(/\d/, '')}`;
         fate.actor.process.kill(true);
-        return NO_ACCESS;
+        return;
       case 'server':
         this.crashesLeft -= 1;
         this.struck = `crash ${fate.server === log ? 'log' : 'participant'}`;
         for (const link of network.links) if (link.server === fate.server) link.crash();
         fate.server.crashAndRestart();
-        return crashOf(this.#setting.participantOf(fate.server));
+        return;
       case 'message':
         if (choice.do !== 'lose') throw new Error('a message can only be lost');
         this.lossesLeft -= 1;
         this.struck = `lose ${choice.how}`;
         fate.link.lose(choice.how);
-        return NO_ACCESS;
+        return;
     }
   }
 

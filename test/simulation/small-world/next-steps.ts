@@ -12,7 +12,7 @@ import type { ChoiceLink } from './choice-link.ts';
 import type { Member, Setting } from './setting.ts';
 
 /** Later than this only the next heartbeat is due. */
-const FAR_MS = 300_000;
+export const FAR_MS = 300_000;
 
 export function nextSteps(setting: Setting): Choice[] {
   const mover = moverOf(setting);

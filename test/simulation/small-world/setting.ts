@@ -1,26 +1,26 @@
 /** Who and what is in a small world, and what happens there when nobody has a choice. */
 import type { Stage } from '../actors.ts';
 import { Oracle } from '../oracle.ts';
+import type { ServerObserver } from '../postgres/server.ts';
 import { SimulatedProcess } from '../process.ts';
 import { Random } from '../random.ts';
 import { Scheduler } from '../scheduler.ts';
 import { ChoiceNetwork, type ChoiceLink } from './choice-link.ts';
-import { History } from './history.ts';
 import { SmallServer } from './small-server.ts';
 
 export interface Member {
   readonly process: SimulatedProcess;
-  readonly history: History;
   /** Its program has nothing more to do. */
   readonly isThrough: () => boolean;
 }
 
-const INSTALLATION = 'c0ffee123456';
-const PARTICIPANTS = ['orders', 'billing'];
+export const INSTALLATION = 'c0ffee123456';
+export const PARTICIPANTS = ['orders', 'billing'];
+export const LOG = 'log';
 export const HEARTBEAT_LIMIT_MS = 3_600_000;
 
 /** The middle of everything: which retry comes first is the order of their limits. */
-class Middle extends Random {
+export class Middle extends Random {
   override readonly next = (): number => 0.5;
 }
 
@@ -34,23 +34,16 @@ export class Setting {
   /** Of this step: connections with a new request, and servers with a new connection. */
   readonly sentOn = new Set<ChoiceLink>();
   readonly connectedTo = new Set<SmallServer>();
-  /** From here on what members do and see is their history. */
-  isOpen = false;
 
   constructor() {
-    this.log = this.#server('log');
+    this.log = this.#server(LOG);
     const participants = PARTICIPANTS.map((name) => this.#server(name));
     this.servers = [this.log, ...participants];
     this.network = new ChoiceNetwork(new Map(this.servers.map((server) => [server.name, server])), {
-      sent: (link, text, isRequest) => {
-        this.#write(link, `< ${text}`);
-        if (isRequest) this.sentOn.add(link);
-      },
-      read: (link, text) => {
-        this.#write(link, `> ${text}`);
+      sent: (link) => {
+        this.sentOn.add(link);
       },
       opened: (link) => {
-        this.#write(link, 'opened');
         this.connectedTo.add(link.server);
       },
     });
@@ -59,16 +52,7 @@ export class Setting {
       new Map(participants.map((server) => [server.name, server])),
       INSTALLATION,
     );
-    this.stage = {
-      oracle: this.oracle,
-      participants: PARTICIPANTS,
-      heartbeatLimitMs: HEARTBEAT_LIMIT_MS,
-      recovererLimitMs: HEARTBEAT_LIMIT_MS,
-      lockTimeoutMs: 2_000,
-      poolMax: 1,
-      recoveryIntervalMs: 0,
-      managersRecover: false,
-    };
+    this.stage = stageOf(this.oracle);
   }
 
   process(name: string): SimulatedProcess {
@@ -76,7 +60,7 @@ export class Setting {
   }
 
   join(process: SimulatedProcess, isThrough: () => boolean): Member {
-    const member = { process, isThrough, history: new History() };
+    const member = { process, isThrough };
     this.members.push(member);
     return member;
   }
@@ -89,12 +73,6 @@ export class Setting {
     const link = this.network.links[index];
     if (link === undefined) throw new Error(`there is no connection ${index}`);
     return link;
-  }
-
-  /** Undefined for the log. */
-  participantOf(server: SmallServer): number | undefined {
-    const at = PARTICIPANTS.indexOf(server.name);
-    return at === -1 ? undefined : at;
   }
 
   forced(): void {
@@ -132,46 +110,63 @@ export class Setting {
     }
   }
 
-  /** Ids are new in every run. */
-  anonymous(text: string): string {
-    const id = this.oracle.told[0]?.id ?? '';
-    if (id === '') return text;
-    return text.replaceAll(id, 'id').replaceAll(id.replaceAll('-', ''), 'id');
-  }
-
-  #write({ owner, name }: ChoiceLink, what: string): void {
-    if (!this.isOpen) return;
-    const member = this.members.find(({ process }) => process === owner);
-    member?.history.add(name, this.anonymous(what));
-  }
-
   #server(name: string): SmallServer {
-    return new SmallServer({
-      name,
-      databaseName: name === 'log' ? 'log' : 'app',
-      systemIdentifier: `70000000000000${name.length}${name.charCodeAt(0)}`,
-      replication: 'none',
-      maxPrepared: 8,
-      hidesWarnings: false,
-      installation: name === 'log' ? INSTALLATION : undefined,
-      scheduler: new Scheduler(),
-      random: new Middle(1),
-      observer: {
-        at: () => undefined,
-        meeting: () => undefined,
-        finishing: (server, session, gid, decision) => {
-          this.oracle.finishing(server, session, gid, decision);
-        },
-        registering: (epoch) => {
-          this.oracle.plantCanaries(epoch);
-        },
-        decidedLate: (epoch) => {
-          this.oracle.violated('decided-after-retirement', `epoch ${epoch}`);
-        },
-        deciding: (session, transactionId, outcome, branches) => {
-          this.oracle.deciding(session, transactionId, outcome, branches);
-        },
+    return smallServer(name, {
+      at: () => undefined,
+      meeting: () => undefined,
+      finishing: (server, session, gid, decision) => {
+        this.oracle.finishing(server, session, gid, decision);
+      },
+      registering: (epoch) => {
+        this.oracle.plantCanaries(epoch);
+      },
+      decidedLate: (epoch) => {
+        this.oracle.violated('decided-after-retirement', `epoch ${epoch}`);
+      },
+      deciding: (session, transactionId, outcome, branches) => {
+        this.oracle.deciding(session, transactionId, outcome, branches);
       },
     });
   }
 }
+
+export function stageOf(oracle: Oracle): Stage {
+  return {
+    oracle,
+    participants: PARTICIPANTS,
+    heartbeatLimitMs: HEARTBEAT_LIMIT_MS,
+    recovererLimitMs: HEARTBEAT_LIMIT_MS,
+    lockTimeoutMs: 2_000,
+    poolMax: 1,
+    recoveryIntervalMs: 0,
+    managersRecover: false,
+  };
+}
+
+export function smallServer(name: string, observer: ServerObserver): SmallServer {
+  return new SmallServer({
+    name,
+    databaseName: name === LOG ? 'log' : 'app',
+    systemIdentifier: `70000000000000${name.length}${name.charCodeAt(0)}`,
+    replication: 'none',
+    maxPrepared: 8,
+    hidesWarnings: false,
+    installation: name === LOG ? INSTALLATION : undefined,
+    scheduler: new Scheduler(),
+    random: new Middle(1),
+    observer,
+  });
+}
+
+/** Writes in both branches. */
+export const TRANSACTION = {
+  coordinator: 0,
+  atMs: 0,
+  writes: [0, 1],
+  reads: undefined,
+  account: 1,
+  timeoutMs: 5_000,
+  thinkMs: 0,
+  idempotencyKey: undefined,
+  throws: false,
+} as const;

@@ -20,16 +20,14 @@ export class SmallRecoverer {
     });
   }
 
-  /** `onPass` is called at the beginning of each pass. */
-  begin(onPass: () => void): void {
+  begin(): void {
     this.process.deliver(() => {
-      void this.#passes(onPass);
+      void this.#passes();
     });
   }
 
-  async #passes(onPass: () => void): Promise<void> {
+  async #passes(): Promise<void> {
     for (const participant of this.#stage.participants) {
-      onPass();
       await this.#recoverer().recoverParticipant(participant);
     }
     this.isDone = true;

@@ -10,56 +10,27 @@
 import { CoordinatorActor } from '../actors.ts';
 import type { Oracle } from '../oracle.ts';
 import type { SimulatedProcess } from '../process.ts';
-import { accessOf, ANSWER, NO_ACCESS, SILENCE, type Access } from './access.ts';
 import type { Bounds, Choice } from './choice.ts';
 import type { ChoiceLink } from './choice-link.ts';
 import { Fates } from './fates.ts';
-import { History } from './history.ts';
 import { nextSteps } from './next-steps.ts';
-import { HEARTBEAT_LIMIT_MS, Setting, type Member } from './setting.ts';
+import { HEARTBEAT_LIMIT_MS, Setting, TRANSACTION } from './setting.ts';
 import { SmallRecoverer } from './small-recoverer.ts';
-import { keyOf, ranksOf } from './state-key.ts';
 
 export class SmallWorld {
   readonly #setting = new Setting();
   readonly #fates: Fates;
-  /** Of the last step: what it has touched, and who it was. */
-  access: Access = NO_ACCESS;
-  actor = -1;
+  readonly #readsAreSteps: boolean;
 
-  constructor(bounds: Bounds) {
+  /** `readsAreSteps`: a reply that has come is read at any time later. */
+  constructor(bounds: Bounds, readsAreSteps = false) {
+    this.#readsAreSteps = readsAreSteps;
     this.#fates = new Fates(this.#setting, bounds);
     this.#open(bounds.recoverers);
   }
 
   get oracle(): Oracle {
     return this.#setting.oracle;
-  }
-
-  get crashesLeft(): number {
-    return this.#fates.crashesLeft;
-  }
-
-  get lossesLeft(): number {
-    return this.#fates.lossesLeft;
-  }
-
-  /** What went wrong in the last step. */
-  get struck(): string | undefined {
-    return this.#fates.struck;
-  }
-
-  /** What goes wrong now is being decided: between two steps. */
-  get isDeciding(): boolean {
-    return this.#fates.isDeciding;
-  }
-
-  get key(): number {
-    return keyOf(this.#setting);
-  }
-
-  get ranks(): readonly number[] {
-    return ranksOf(this.#setting);
   }
 
   /** Everybody is connected, both branches have written, and nothing of the commit has arrived yet. */
@@ -73,16 +44,12 @@ export class SmallWorld {
     const all = Array.from({ length: recoverers }, (_, index) => {
       const own = this.#setting.process(`recoverer${index}`);
       const recoverer = new SmallRecoverer(own, this.#setting.stage);
-      const member = this.#setting.join(own, () => recoverer.isDone);
+      this.#setting.join(own, () => recoverer.isDone);
       this.#setting.drain(['prepare']);
-      return { recoverer, member };
+      return recoverer;
     });
-    this.#setting.isOpen = true;
-    for (const { history } of this.#setting.members) history.begin('the commit');
-    for (const { recoverer, member } of all) {
-      recoverer.begin(() => {
-        this.#forgetPast(member);
-      });
+    for (const recoverer of all) {
+      recoverer.begin();
       this.#setting.drain(['prepare', 'list']);
     }
     this.#fates.clear();
@@ -99,25 +66,13 @@ export class SmallWorld {
     return fates.length > 0 ? fates : nextSteps(this.#setting);
   }
 
-  /** Whose step it is. What goes wrong is part of the step before it. */
-  actorOf(choice: Choice): number {
-    if ('actor' in choice) return choice.actor;
-    if (!('link' in choice)) return this.actor;
-    const { owner } = this.#setting.linkAt(choice.link);
-    return this.#setting.members.findIndex(({ process }) => process === owner);
-  }
-
   apply(choice: Choice): void {
     this.#setting.sentOn.clear();
     this.#setting.connectedTo.clear();
-    this.access = NO_ACCESS;
     this.#fates.struck = undefined;
     if (this.#applyFate(choice)) return;
     this.#fates.clear();
-    this.actor = this.actorOf(choice);
-    const answer = this.oracle.told[0]?.answer;
     this.#applyStep(choice);
-    if (this.oracle.told[0]?.answer !== answer) this.access |= ANSWER;
     this.#settle();
   }
 
@@ -133,7 +88,6 @@ export class SmallWorld {
         break;
       case 'arrive-without-heartbeat':
         this.#setting.log.jump(2 * HEARTBEAT_LIMIT_MS);
-        this.access |= SILENCE;
         this.#arrive(this.#setting.linkAt(choice.link));
         break;
       case 'break-off':
@@ -156,19 +110,18 @@ export class SmallWorld {
   }
 
   #arrive(link: ChoiceLink): void {
-    this.access |= accessOf(link.head ?? '', this.#setting.participantOf(link.server));
     link.arrive();
     this.#fates.expectOf(link.server);
     this.#readAll();
   }
 
   /**
-   * A reply is read when it has come, unless time matters: on which of two connections somebody reads first makes no
-   * difference but to the order of a history.
+   * A reply is read when it has come, unless time matters. That this loses nothing is tried: with `readsAreSteps` small
+   * bounds come to the same ends.
    */
   #readAll(): void {
     this.#setting.forced();
-    if (History.exact) return;
+    if (this.#readsAreSteps) return;
     for (const member of this.#setting.members) {
       const own = this.#setting.linksOf(member);
       if (own.some(({ late }) => late)) continue;
@@ -189,7 +142,7 @@ export class SmallWorld {
       case 'lose':
       case 'kill':
       case 'crash':
-        this.access |= this.#fates.strike(choice);
+        this.#fates.strike(choice);
         this.#readAll();
         this.#settle();
         return true;
@@ -201,8 +154,7 @@ export class SmallWorld {
   #passTime(actor: number): void {
     const member = this.#setting.members[actor];
     if (member === undefined) throw new Error(`there is no actor ${actor}`);
-    const { process, history } = member;
-    history.passTime();
+    const { process } = member;
     this.#step(process, () => {
       process.scheduler.step();
     });
@@ -224,15 +176,6 @@ export class SmallWorld {
   }
 
   /**
-   * Between two passes a recoverer remembers nothing but its connections, unless something that it does not wait for
-   * is still under way, or a time limit has run out on it.
-   */
-  #forgetPast(member: Member): void {
-    const isIdle = this.#setting.linksOf(member).every(({ isAwaited }) => !isAwaited);
-    if (isIdle && !member.history.timePassed) member.history.begin('a pass');
-  }
-
-  /**
    * All has come to its end. Whoever looks now, and there is always somebody in the end, has to leave nothing in doubt;
    * then everything is judged.
    */
@@ -248,7 +191,7 @@ export class SmallWorld {
     this.#setting.log.jump(2 * HEARTBEAT_LIMIT_MS);
     const healer = new SmallRecoverer(this.#setting.process('healer'), this.#setting.stage);
     this.#setting.drain([]);
-    healer.begin(() => undefined);
+    healer.begin();
     this.#setting.drain([]);
     if (!healer.isDone) this.oracle.violated('no-answer', 'the last pass does not end');
     for (const { gid, participant } of this.oracle.inDoubt()) {
@@ -289,21 +232,9 @@ export class SmallWorld {
   }
 }
 
-const WORDS = {
+export const WORDS = {
   arrive: 'arrives',
   'arrive-without-heartbeat': 'arrives when the heartbeat has run out',
   anew: 'is sent anew: the client had noticed the crash',
   'break-off': 'meets no session',
-} as const;
-
-const TRANSACTION = {
-  coordinator: 0,
-  atMs: 0,
-  writes: [0, 1],
-  reads: undefined,
-  account: 1,
-  timeoutMs: 5_000,
-  thinkMs: 0,
-  idempotencyKey: undefined,
-  throws: false,
 } as const;
