@@ -79,7 +79,7 @@ export class ServerRun {
       ...sessions,
       ...locks,
       guarded.join(),
-      server.checkpoint,
+      server.replayedTo,
       JSON.stringify(this.facts),
     ].join(';');
   }
