@@ -147,8 +147,7 @@ export class Cast {
           this.oracle.plantCanaries(epoch);
         },
         meeting: ({ link }, participant) => {
-          if (!(link instanceof SimulatedLink)) return;
-          this.world.network.acquainted.add(`${link.program} ${participant}`);
+          if (link instanceof SimulatedLink) link.meets(participant);
         },
         decidedLate: (epoch) => {
           this.oracle.violated('decided-after-retirement', `epoch ${epoch}`);

@@ -130,6 +130,8 @@ export class SimulatedLink implements Link, SessionLink {
   lastUnit: WireUnit | undefined;
   readonly #network: SimulatedNetwork;
   readonly #client: ClientEnd;
+  /** Names whose registration is not answered yet. */
+  readonly #met: string[] = [];
   /** Nothing arrives at the client any more. */
   #deaf = false;
   /** Nothing arrives at the server any more. */
@@ -148,6 +150,11 @@ export class SimulatedLink implements Link, SessionLink {
     this.program = programOf(process);
     this.#client = client;
     this.server = server;
+  }
+
+  /** The log has the server that this program found behind a name; the program knows once it has the answer. */
+  meets(participant: string): void {
+    this.#met.push(participant);
   }
 
   /** Nothing that is sent is answered any more. */
@@ -197,7 +204,9 @@ export class SimulatedLink implements Link, SessionLink {
   }
 
   answer(messages: readonly WireMessage[]): void {
+    const met = this.#met.splice(0);
     this.#toClient(() => {
+      for (const name of met) this.#network.acquainted.add(`${this.program} ${name}`);
       this.#client.receive(messages);
     });
   }

@@ -89,6 +89,9 @@ const SLICE = 2_000;
 /** Budgets are below this, so that a pair of them is one bit. */
 const BUDGET_MAX = 5;
 
+/** Two of them are added without rounding. */
+const SUMMAND_MAX = 2 ** 52;
+
 class Survey {
   readonly #parts: Parts;
   readonly #limits: Limits;
@@ -201,7 +204,8 @@ class Survey {
       deepest: this.#deepest,
       learned: this.#parts.learned,
       ends: this.#ends.size,
-      endsHash: [...this.#ends].reduce((sum, end) => (sum + end) % Number.MAX_SAFE_INTEGER, 0),
+      // In whole numbers: a sum that is rounded depends on the order.
+      endsHash: [...this.#ends].reduce((sum, end) => (sum + (end % SUMMAND_MAX)) % SUMMAND_MAX, 0),
       outcomes: [...this.#outcomes].sort(),
       faults: [...this.#faults].sort(),
       found: this.#found,
