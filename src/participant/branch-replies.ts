@@ -41,6 +41,14 @@ export function voteOf(prepare: OwnStep, circumstances: Circumstances): Vote {
   return isNo ? { kind: 'no', error } : { kind: 'unknown', error, evidence };
 }
 
+/** Another transaction than the branch's was asked: what it answers is no vote of this one, least of all a yes. */
+export function voteOfAnother(prepare: OwnStep, circumstances: Circumstances): Vote {
+  const vote = voteOf(prepare, circumstances);
+  if (vote.kind !== 'yes') return vote;
+  const error = new Error('the session had begun another transaction than that of the branch');
+  return { kind: 'unknown', error, evidence: circumstances.evidence };
+}
+
 export function onePhaseReplyOf(commit: OwnStep, circumstances: Circumstances): OnePhaseReply {
   const { failure, firstError, lost, evidence } = circumstances;
   const tag = commit.command;

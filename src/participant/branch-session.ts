@@ -5,21 +5,28 @@ import { ownStep } from '../postgres/unit-steps.ts';
 import { IDLE_GRACE_MS, PROBE_SQL, UNLOCK_SQL } from './branch-statements.ts';
 import type { ServerFacts } from './server-facts.ts';
 
+/** Milliseconds; 0 is "no limit". */
+export type SessionLimits = Pick<
+  ServerFacts,
+  'lockTimeoutMs' | 'statementTimeoutMs' | 'idleTimeoutMs'
+>;
+
 /** A session of a pool, as a branch takes it. */
 export interface BranchSession {
   readonly client: PoolClientLike;
+  /** With the limits that the session began with. */
   readonly facts: ServerFacts;
-  /** Has the manager's limits, and the statements below. */
-  readonly isSetUp: boolean;
+  /** The manager's limits, which it has instead, if it was set up: then it has the statements below, too. */
+  readonly given: SessionLimits | undefined;
 }
 
 /** Statements that are prepared in every session that is set up: planned once, and not for every branch. */
 export const EXECUTE_PROBE_SQL = 'execute pgxa_probe';
 export const EXECUTE_UNLOCK_SQL = 'execute pgxa_unlock';
 
-export interface SessionLimits {
+/** Of the manager, for a transaction that says nothing else. */
+export interface UsualLimits {
   readonly lockTimeoutMs: number;
-  /** Of a transaction that says nothing else. */
   readonly timeoutMs: number;
 }
 
@@ -31,35 +38,37 @@ export function isDirect(client: PoolClientLike, facts: ServerFacts): boolean {
   return client.processID === facts.backend.pid;
 }
 
-/** Only for sessions that are ours alone. Returns the facts as they are then. */
+/** Only for sessions that are ours alone. */
 export async function setUpBranchSession(
   client: PoolClientLike,
   facts: ServerFacts,
-  { lockTimeoutMs, timeoutMs }: SessionLimits,
-): Promise<ServerFacts> {
+  { lockTimeoutMs, timeoutMs }: UsualLimits,
+): Promise<SessionLimits> {
   const tighter = (ownMs: number, limitMs: number): number =>
     ownMs === 0 ? limitMs : Math.min(ownMs, limitMs);
-  const limited = {
-    ...facts,
+  const given = {
     lockTimeoutMs: tighter(facts.lockTimeoutMs, Math.min(lockTimeoutMs, timeoutMs)),
     statementTimeoutMs: tighter(facts.statementTimeoutMs, timeoutMs),
     idleTimeoutMs: tighter(facts.idleTimeoutMs, timeoutMs + IDLE_GRACE_MS),
   };
+  const limits = limitsSql(given);
   const unit = new SyncUnit([
-    ownStep(SET_LIMITS_SQL, [
-      `${limited.lockTimeoutMs}ms`,
-      `${limited.statementTimeoutMs}ms`,
-      `${limited.idleTimeoutMs}ms`,
-    ]),
+    ownStep(`select ${limits}`),
     ownStep(`prepare pgxa_probe as ${PROBE_SQL}`),
-    ownStep(`prepare pgxa_unlock as ${UNLOCK_SQL}`),
+    // A function of the application may have taken the limits away, unseen.
+    ownStep(`prepare pgxa_unlock as ${UNLOCK_SQL}, ${limits}`),
   ]);
   client.query(unit);
   await unit.done;
-  return limited;
+  return given;
 }
 
-const SET_LIMITS_SQL = `
-  select pg_catalog.set_config('lock_timeout', $1, false),
-         pg_catalog.set_config('statement_timeout', $2, false),
-         pg_catalog.set_config('idle_in_transaction_session_timeout', $3, false)`;
+function limitsSql({ lockTimeoutMs, statementTimeoutMs, idleTimeoutMs }: SessionLimits): string {
+  const set = (name: string, ms: number): string =>
+    `pg_catalog.set_config('${name}', '${Math.ceil(ms)}ms', false)`;
+  return [
+    set('lock_timeout', lockTimeoutMs),
+    set('statement_timeout', statementTimeoutMs),
+    set('idle_in_transaction_session_timeout', idleTimeoutMs),
+  ].join(', ');
+}

@@ -6,7 +6,8 @@ import type { QueryResult } from '../postgres/client.ts';
 import { ownStep, type UnitStep } from '../postgres/unit-steps.ts';
 import { quoteGid } from './gid.ts';
 import type { BranchSpec } from './participant.ts';
-import { INCARNATION_SQL, type ServerFacts } from './server-facts.ts';
+import type { BranchSession, SessionLimits } from './branch-session.ts';
+import { INCARNATION_SQL } from './server-facts.ts';
 
 /** The branch's own transaction id, null until it has written something; and whose word it is. */
 export const PROBE_SQL =
@@ -38,36 +39,34 @@ export function beginSql({
 }
 
 /**
- * Limits that end the branch on the server when this process cannot; never above the session's own. A session that
- * was given those of the manager (branch-session.ts) keeps them while at least half of the time is left: whatever
- * happens, they end what a dead process has left behind within twice its deadline.
+ * Limits that end the branch on the server when this process cannot; never above those that the session began with.
+ * A session that was given the manager's (branch-session.ts) keeps them for a transaction that has between half of and
+ * all of that time: what a dead process has left behind ends within three times its deadline, whatever happens.
  */
 export function limitsOf(
   remaining: number,
   lockTimeoutMs: number,
-  { facts, isSetUp }: { readonly facts: ServerFacts; readonly isSetUp: boolean },
+  { facts, given }: Pick<BranchSession, 'facts' | 'given'>,
 ): UnitStep | undefined {
   const remainingMs = Math.max(1, Math.ceil(remaining));
-  const slack = isSetUp ? 2 : 1;
-  const isAbove = (ownMs: number, limitMs: number): boolean =>
-    ownMs === 0 || limitMs * slack < ownMs;
-  const lockMs = Math.min(remainingMs, lockTimeoutMs);
-  const idleMs = remainingMs + IDLE_GRACE_MS;
-  const tighter: (readonly [string, number])[] = [];
-  if (isAbove(facts.lockTimeoutMs, lockMs)) tighter.push(['lock_timeout', lockMs]);
-  if (isAbove(facts.statementTimeoutMs, remainingMs)) {
-    tighter.push(['statement_timeout', remainingMs]);
-  }
-  if (isAbove(facts.idleTimeoutMs, idleMs)) {
-    tighter.push(['idle_in_transaction_session_timeout', idleMs]);
-  }
-  if (tighter.length === 0) return undefined;
-  const calls = tighter.map(
+  const sent: (readonly [string, number])[] = [];
+  const limit = (name: string, of: keyof SessionLimits, wantedMs: number): void => {
+    const ownMs = facts[of];
+    const limitMs = ownMs === 0 ? wantedMs : Math.min(wantedMs, ownMs);
+    const isInForce =
+      given === undefined ? limitMs === ownMs : limitMs <= given[of] && given[of] <= limitMs * 2;
+    if (!isInForce) sent.push([name, limitMs]);
+  };
+  limit('lock_timeout', 'lockTimeoutMs', Math.min(remainingMs, lockTimeoutMs));
+  limit('statement_timeout', 'statementTimeoutMs', remainingMs);
+  limit('idle_in_transaction_session_timeout', 'idleTimeoutMs', remainingMs + IDLE_GRACE_MS);
+  if (sent.length === 0) return undefined;
+  const calls = sent.map(
     ([name], index) => `pg_catalog.set_config('${name}', $${index + 1}, true)`,
   );
   return ownStep(
     `select ${calls.join(', ')}`,
-    tighter.map(([, limitMs]) => `${limitMs}ms`),
+    sent.map(([, limitMs]) => `${limitMs}ms`),
   );
 }
 

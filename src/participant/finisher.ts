@@ -17,6 +17,7 @@ import { meaningOfFinishFailure, sqlstateOf } from './sqlstate.ts';
 export type AskXactStatus = (xid: string) => Promise<{
   readonly server: ServerIdentity | undefined;
   readonly status: XactStatus;
+  readonly incarnation: string | undefined;
 }>;
 
 /**
@@ -165,6 +166,14 @@ async function judgeAbsent(
     return hazard(
       `the branch is not there, and the server went from timeline ${evidence.server.timeline} to ` +
         `${server.timeline}: a failover may have lost it`,
+    );
+  }
+  const { incarnation } = evidence;
+  // It may never have been prepared, nor its id been flushed: after a crash that is another transaction's.
+  const isUnsure = request.absentMeansAborted === true && incarnation !== undefined;
+  if (isUnsure && answer.incarnation !== incarnation) {
+    return hazard(
+      'the branch is not there, its vote is not known, and the server has crashed since',
     );
   }
   return judgeStatus(decision, status, evidence.xid);

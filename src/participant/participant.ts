@@ -69,7 +69,8 @@ export interface FinishRequest {
   readonly gid: string;
   readonly decision: Decision;
   /** Taken before PREPARE; without it an absent gid proves nothing (invariant 6). */
-  readonly evidence: Pick<BranchEvidence, 'xid' | 'server'>;
+  readonly evidence: Pick<BranchEvidence, 'xid' | 'server'> &
+    Partial<Pick<BranchEvidence, 'incarnation'>>;
   /** Role that owns the branch, where it is known. */
   readonly owner?: string | undefined;
   /**

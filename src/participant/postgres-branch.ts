@@ -20,7 +20,7 @@ import {
 } from './branch-statements.ts';
 import type { Branch, BranchSpec, StatementTraits } from './participant.ts';
 import type { ServerFacts } from './server-facts.ts';
-import { onePhaseReplyOf, voteOf, type Circumstances } from './branch-replies.ts';
+import { onePhaseReplyOf, voteOf, voteOfAnother, type Circumstances } from './branch-replies.ts';
 import { isConnectionLoss, sqlstateOf } from './sqlstate.ts';
 
 /** What a branch asks of its participant. */
@@ -61,6 +61,7 @@ export class PostgresBranch implements Branch {
   /** The session holds something that the next user of the connection must not see. */
   #dirty = false;
   #xid: string | undefined;
+  #hasProbed = false;
   /** Statements ran since the server was last asked for the xid. */
   #stale = false;
   /** A statement has surely changed rows: the branch is a writer whatever its xid is. */
@@ -122,8 +123,10 @@ export class PostgresBranch implements Branch {
   async inspect(): Promise<BranchWork> {
     if (!this.#opened) return { kind: 'none' };
     if (this.#lost !== undefined) return { kind: 'failed', error: this.#lost };
-    const sureWriter = this.#changedRows && this.#firstError === undefined;
-    if (!sureWriter && (this.#stale || this.#firstError !== undefined)) {
+    // Behind a pooler the session that began is known only by what it says itself: it may have to be ended.
+    const isKnown = this.#isSetUp || this.#hasProbed;
+    const sureWriter = this.#changedRows && this.#firstError === undefined && isKnown;
+    if (!sureWriter && (this.#stale || !this.#hasProbed || this.#firstError !== undefined)) {
       try {
         await this.#probe();
       } catch (thrown) {
@@ -140,7 +143,15 @@ export class PostgresBranch implements Branch {
       this.#release(true);
       return { kind: 'no', error: this.#lost };
     }
-    const assign = this.#xid === undefined ? [ownStep(ASSIGN_SQL)] : [];
+    if (this.#client?.getTransactionStatus?.() === 'I') {
+      // PREPARE would prepare another transaction, of nothing.
+      const error = this.#endedBehind();
+      this.#release(true);
+      return { kind: 'no', error };
+    }
+    // Who has a hand on the client may have begun another transaction on it.
+    const isSure = this.#xid !== undefined && this.#isSetUp;
+    const assign = isSure ? [] : [ownStep(ASSIGN_SQL)];
     const prepare = ownStep(prepareSql(gid));
     let failure: Error | undefined;
     try {
@@ -148,8 +159,11 @@ export class PostgresBranch implements Branch {
     } catch (thrown) {
       failure = toError(thrown);
     }
-    this.#xid ??= assign[0]?.row?.[0] ?? undefined;
-    const vote = voteOf(prepare, this.#circumstances(failure));
+    const xid = assign[0]?.row?.[0] ?? this.#xid;
+    this.#xid ??= xid;
+    const circumstances = this.#circumstances(failure);
+    const vote =
+      xid === this.#xid ? voteOf(prepare, circumstances) : voteOfAnother(prepare, circumstances);
     this.#release(failure !== undefined || vote.kind !== 'yes');
     return vote;
   }
@@ -275,16 +289,7 @@ export class PostgresBranch implements Branch {
     const client = this.#heldClient();
     const result = (await client.query(query)) as QueryResult | QueryResult[];
     if (client.getTransactionStatus?.() === 'I') {
-      this.#lost = new HeuristicOutcomeError(
-        `a statement ended the transaction of the branch on "${this.participant}" behind the ` +
-          'coordinator: what it did there may be committed although the transaction is not',
-        {
-          kind: 'hazard',
-          participant: this.participant,
-          transactionId: this.#spec.transactionId,
-        },
-      );
-      throw this.#lost;
+      throw this.#endedBehind();
     }
     return result;
   }
@@ -323,16 +328,29 @@ export class PostgresBranch implements Branch {
     await this.#noteProbe(probe);
   }
 
+  #endedBehind(): Error {
+    this.#lost = new HeuristicOutcomeError(
+      `a statement ended the transaction of the branch on "${this.participant}" behind the ` +
+        'coordinator: what it did there may be committed although the transaction is not',
+      {
+        kind: 'hazard',
+        participant: this.participant,
+        transactionId: this.#spec.transactionId,
+      },
+    );
+    return this.#lost;
+  }
+
   #heldClient(): PoolClientLike {
     if (this.#lost !== undefined) throw this.#lost;
     if (this.#client === undefined) throw new Error('the branch has no session');
     return this.#client;
   }
 
-  #take({ client, facts, isSetUp }: BranchSession): void {
+  #take({ client, facts, given }: BranchSession): void {
     this.#client = client;
     this.#facts = facts;
-    this.#isSetUp = isSetUp && !this.#dirty;
+    this.#isSetUp = given !== undefined && !this.#dirty;
     // A Sync for each query would let a statement run although its BEGIN failed: see SyncUnit.
     if (client.pipeline === true) {
       client.pipeline = false;
@@ -395,13 +413,14 @@ export class PostgresBranch implements Branch {
     const [xid, pid, incarnation] = row;
     this.#xid ??= xid ?? undefined;
     this.#stale = false;
+    this.#hasProbed = true;
     const { backend, incarnation: known } = this.#facts ?? {};
     if (Number(pid) === backend?.pid && (this.#isSetUp || incarnation === known)) return;
     // Another session answers than the one that the connection began with: there is a pooler between.
     this.#host.leaveSessionsAlone();
     const session = await this.#host.sessionOf(this.#heldClient());
     this.#facts = session.facts;
-    this.#isSetUp = session.isSetUp;
+    this.#isSetUp = session.given !== undefined;
   }
 
   #fail(error: Error): Error {

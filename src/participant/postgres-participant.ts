@@ -36,7 +36,7 @@ import {
   type ServerFacts,
   type ServerFactsRow,
 } from './server-facts.ts';
-import { connectConfigurationHint, sqlstateOf } from './sqlstate.ts';
+import { connectConfigurationHint, isConnectionLoss, sqlstateOf } from './sqlstate.ts';
 import { XactFates } from './xact-fate.ts';
 
 export interface PostgresParticipantOptions {
@@ -251,7 +251,7 @@ export class PostgresParticipant implements Participant, BranchHost {
     const { rows } = (await client.query(SERVER_FACTS_SQL)) as { rows: ServerFactsRow[] };
     const facts = onlyRow(rows);
     await this.#verify(facts);
-    const session = { client, facts, isSetUp: false };
+    const session = { client, facts, given: undefined };
     this.#sessions.set(client, session);
     return session;
   }
@@ -274,10 +274,17 @@ export class PostgresParticipant implements Participant, BranchHost {
     const { timeoutMs, lockTimeoutMs } = this.#options;
     const isOurs = timeoutMs !== undefined && isDirect(client, session.facts);
     if (!isOurs || this.#leavesSessionsAlone) return session;
-    const facts = await setUpBranchSession(client, session.facts, { lockTimeoutMs, timeoutMs });
-    const set = { client, facts, isSetUp: true };
-    this.#sessions.set(client, set);
-    return set;
+    try {
+      const given = await setUpBranchSession(client, session.facts, { lockTimeoutMs, timeoutMs });
+      const set = { ...session, given };
+      this.#sessions.set(client, set);
+      return set;
+    } catch (error) {
+      if (isConnectionLoss(error) || sqlstateOf(error) === undefined) throw error;
+      // The server is well and will not have it (a login trigger or a pooler left a statement of that name).
+      this.#leavesSessionsAlone = true;
+      return session;
+    }
   }
 
   async close(): Promise<void> {

@@ -283,17 +283,26 @@ describe('a branch, used directly', () => {
   });
 
   describe('its transaction was ended on the client, behind the branch', () => {
-    const endedBehind = async (): Promise<Branch> => {
+    const endedBehind = async (how = 'rollback'): Promise<Branch> => {
       let client: pg.PoolClient | undefined;
       pool.once('acquire', (acquired: pg.PoolClient) => (client = acquired));
       const branch = participant.branch(specWith());
       await branch.execute({ text: 'insert into parent values (1)' }, ONE);
-      await client?.query('rollback');
+      await client?.query(how);
       return branch;
     };
 
-    it('PREPARE, which then prepares nothing: never yes, and what it prepared is rolled back', async () => {
-      const vote = await (await endedBehind()).prepare(gid);
+    it('no is the vote, and nothing is prepared', async () => {
+      const branch = await endedBehind();
+      expect(await branch.prepare(gid)).toMatchObject({
+        kind: 'no',
+        error: { code: 'PGXA_HEURISTIC_OUTCOME' },
+      });
+      expect(await bank.inDoubt()).toEqual([]);
+    });
+
+    it('and another one was begun, which PREPARE finds: never yes, and what it prepared is rolled back', async () => {
+      const vote = await (await endedBehind('rollback; begin')).prepare(gid);
       if (vote.kind !== 'unknown') throw new Error(`the vote is ${vote.kind}`);
       // This is why: the server did prepare, and its tag says so.
       expect(await bank.inDoubt()).toHaveLength(1);

@@ -34,7 +34,7 @@ const never: AskXactStatus = () => Promise.reject(new Error('nobody asks'));
 const says =
   (status: XactStatus, server = SERVER): AskXactStatus =>
   () =>
-    Promise.resolve({ server, status });
+    Promise.resolve({ server, status, incarnation: 'since then ' });
 
 describe('the answer to phase two', () => {
   it('the right tag: done', async () => {
@@ -86,5 +86,17 @@ describe('the answer to phase two', () => {
         kind: 'pending',
       });
     });
+  });
+
+  it('absent, and never known to be prepared: "committed" counts only while the server has not crashed', async () => {
+    const unsure = (incarnation: string): FinishRequest => ({
+      ...COMMIT,
+      evidence: { ...COMMIT.evidence, incarnation },
+      absentMeansAborted: true,
+    });
+    const judge = (incarnation: string): Promise<unknown> =>
+      finishBranch(answering(ABSENT), unsure(incarnation), says('committed'));
+    expect(await judge('since then ')).toEqual({ kind: 'done' });
+    expect(await judge('another ')).toMatchObject({ kind: 'heuristic', heuristic: 'hazard' });
   });
 });

@@ -52,6 +52,50 @@ describe('a pool of our own, whose sessions are set up once', () => {
     expect(await limits()).toEqual(usual);
   });
 
+  it('a longer deadline than the manager gives brings its own, too', async () => {
+    await open({ lockTimeoutMs: 30_000 });
+    const long = (await limits(90_000)) as Record<string, string>;
+    expect(long['lock_timeout']).toBe('30s');
+    for (const name of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
+      expect(long[name]).toMatch(
+        /^(90s|1min 30s|[89]\d{4}ms|1[0-9]{2}s|[89]\ds|100s|99\d{3}ms|100000ms)$/,
+      );
+    }
+    expect(await limits()).toMatchObject({ lock_timeout: '20s', statement_timeout: '20s' });
+  });
+
+  it.each([
+    'reset all',
+    `select set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false)`,
+  ])('limits that a function takes away unseen (%s) are there again for the next', async (what) => {
+    await open({ lockTimeoutMs: 3_000 });
+    await bank.participant('orders').query(`
+      create or replace function take_away() returns void language plpgsql as $f$
+      begin execute $q$${what}$q$; end $f$`);
+    await tm.run((tx) => tx.on('orders').query('select take_away()'));
+    expect(await limits()).toMatchObject({ lock_timeout: '3s', statement_timeout: '20s' });
+  });
+
+  it('a session that has a pgxa_probe of somebody else: left alone, and all commit', async () => {
+    const orders = bank.participant('orders');
+    const [row] = await orders.query(
+      `select current_setting('server_version_num')::int as version`,
+    );
+    // Login triggers came with 17; nothing else leaves a statement in a session of ours.
+    if (Number(row?.['version']) < 170_000) return;
+    await orders.query(`
+      create function at_login() returns event_trigger language plpgsql as $$
+      begin execute 'prepare pgxa_probe as select 1'; end $$`);
+    await orders.query('create event trigger at_login on login execute function at_login()');
+    await open({});
+    for (let round = 0; round < 3; round += 1) {
+      await tm.run(async (tx) => {
+        for (const name of ['orders', 'billing']) await tx.on(name).query(MARK, [tx.id]);
+      });
+    }
+    expect(await orders.query('select count(*)::int as count from marker')).toEqual([{ count: 3 }]);
+  });
+
   it.each(['first', 'later'])(
     'its prepared statements are deallocated (%s): both branches commit, the next transaction too',
     async (when) => {

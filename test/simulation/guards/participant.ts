@@ -47,7 +47,7 @@ export const PARTICIPANT_GUARDS: readonly Guard[] = [
     ],
     unseen:
       'no simulated application ends the transaction of its branch, and no pooler mixes sessions up. Held by ' +
-      'test/participant/branch.test.ts',
+      'test/participant/branch-replies.test.ts, and on real servers by branch-session.test.ts',
     heldBy: {
       file: 'test/participant/branch-replies.test.ts',
       test: 'PREPARE with the warning 25P01',

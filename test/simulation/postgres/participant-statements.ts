@@ -157,24 +157,32 @@ function unlock(session: Session): Answer {
   return rowsAnswer(UNLOCK, [['']]);
 }
 
-/** For the transaction, or (`false`) for all that the session will have. */
+/** For the rest of the transaction. */
 function limits(text: string): (session: Session, wire: WireStatement) => Answer {
-  const names = [...text.matchAll(/set_config\('(\w+)', \$(\d+), (?:true|false)\)/g)].map(
-    ([, name]) => name,
-  );
-  const isLocal = text.includes('true)');
+  const names = [...text.matchAll(/set_config\('(\w+)', \$\d+, true\)/g)].map(([, name]) => name);
   const fields = fieldsOf(names.map(() => 'set_config').join(' '));
-  return (session, { values }) => {
-    const settings = isLocal ? session.settings : session.sessionSettings;
-    for (const [index, name] of names.entries()) {
-      const ms = Number(String(values[index]).replace('ms', ''));
-      if (name === 'lock_timeout') settings.lockTimeoutMs = ms;
-      else if (name === 'statement_timeout') settings.statementTimeoutMs = ms;
-      else settings.idleTimeoutMs = ms;
-    }
-    if (!isLocal) session.resetLocal();
+  return ({ settings }, { values }) => {
+    for (const [index, name] of names.entries()) setLimit(settings, name, String(values[index]));
     return rowsAnswer(fields, [values.map(String)]);
   };
+}
+
+/** For all transactions that the session will have. */
+function sessionLimits(text: string): (session: Session) => Answer {
+  const given = [...text.matchAll(/set_config\('(\w+)', '(\d+ms)', false\)/g)];
+  const fields = fieldsOf(given.map(() => 'set_config').join(' '));
+  return (session) => {
+    for (const [, name, value = ''] of given) setLimit(session.sessionSettings, name, value);
+    session.resetLocal();
+    return rowsAnswer(fields, [given.map(([, , value = '']) => value)]);
+  };
+}
+
+function setLimit(settings: Session['settings'], name: string | undefined, value: string): void {
+  const ms = Number(value.replace('ms', ''));
+  if (name === 'lock_timeout') settings.lockTimeoutMs = ms;
+  else if (name === 'statement_timeout') settings.statementTimeoutMs = ms;
+  else settings.idleTimeoutMs = ms;
 }
 
 function isBackend(session: Session, pid: unknown, startedAt: unknown): boolean {
@@ -303,8 +311,8 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
   ),
   pattern(
     'session-limits',
-    (text) => /^\s*select pg_catalog\.set_config\('\w+', \$1, false\)/.test(text),
-    limits,
+    (text) => /^select pg_catalog\.set_config\('\w+', '/.test(text),
+    sessionLimits,
   ),
   pattern('set-path', is(SAFE_PATH_SQL), answers({ tag: 'SET' })),
   pattern(
