@@ -36,7 +36,7 @@ function paceOf({ quick, rounds, seconds, warmUp }: BenchOptions): Pace {
   return {
     rounds: rounds ?? (quick === true ? 3 : 5),
     seconds: seconds ?? (quick === true ? 1.1 : 5),
-    warmUpSeconds: warmUp ?? (quick === true ? 0.8 : 3),
+    warmUpSeconds: warmUp ?? (quick === true ? 2 : 3),
     counted: quick === true ? ['pgxa'] : CONTENDER_NAMES,
   };
 }
