@@ -3,7 +3,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vite
 
 import type { CheckResult } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
-import { plant } from '../support/planted.ts';
+import { plant, SUBSCRIPTION_GID } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
 // Each command is a process of its own, and the machine may be busy.
@@ -47,7 +47,7 @@ describe('pgxa check', () => {
 
   it('tolerates as many as it is told to, and counts those of others only when asked', async () => {
     await bank.plant({ coordinator: 'silent' });
-    await plant(bank.participant('orders'), 'pg_gid_16394_741');
+    await plant(bank.participant('orders'), SUBSCRIPTION_GID);
     expect(await bank.pgxa('check', '--age', '0', '--count', '1')).toMatchObject({ code: 0 });
     expect(await bank.pgxa('check', '--age', '0', '--count', '1', '--foreign')).toMatchObject({
       code: 3,

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
-import { plant } from '../support/planted.ts';
+import { plant, SUBSCRIPTION_GID } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -67,11 +67,11 @@ describe('pgxa completion', () => {
     const forced = await bank.plant({ coordinator: 'retired', decision: 'commit', on: ['orders'] });
     const against = ['force', 'rollback', forced.id, '--override', '--yes', '--reason', 'why'];
     await bank.pgxa(...against);
-    await plant(bank.participant('orders'), 'pg_gid_16394_741');
+    await plant(bank.participant('orders'), SUBSCRIPTION_GID);
     for (const verb of ['resolve', 'force commit', 'force rollback']) {
       expect(await tab(`pgxa ${verb} `)).toEqual([id, forced.id]);
     }
-    expect(await tab('pgxa explain ')).toEqual([id, forced.id, 'pg_gid_16394_741']);
+    expect(await tab('pgxa explain ')).toEqual([id, forced.id, SUBSCRIPTION_GID]);
     expect(await tab(`pgxa show ${id.slice(0, 15)}`)).toEqual([id]);
     expect(await tab('pgxa forget ')).toEqual([forced.id]);
     expect(await tab(`pgxa -c ${bank.config} resolve `, '/nowhere.yaml')).toContain(id);

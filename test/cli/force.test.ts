@@ -7,7 +7,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vite
 
 import type { ForceResult, Survey } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
-import { plant, rollbackAll } from '../support/planted.ts';
+import { plant, rollbackAll, SUBSCRIPTION_GID } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
 // Each command is a process of its own, and the machine may be busy.
@@ -130,11 +130,11 @@ describe('pgxa force', () => {
     expect(forgotten).toMatchObject({ code: 5, stdout: '' });
     expect(forgotten.stderr).toMatch(/nothing can be acknowledged while the decision log does not/);
     expect(forgotten.stderr).not.toMatch(/there is no heuristic outcome/);
-    await plant(bank.participant('orders'), 'pg_gid_16394_741');
+    await plant(bank.participant('orders'), SUBSCRIPTION_GID);
     const foreign = await bank.pgxa(
       'force',
       'rollback',
-      'pg_gid_16394_741',
+      SUBSCRIPTION_GID,
       ...CONFIRMED,
       '--override',
     );

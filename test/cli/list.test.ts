@@ -4,7 +4,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vite
 
 import type { Survey } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
-import { plant } from '../support/planted.ts';
+import { plant, SUBSCRIPTION_GID } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
 // Each command is a process of its own, and the machine may be busy.
@@ -64,7 +64,7 @@ describe('pgxa list', () => {
     const orders = bank.participant('orders');
     const jta = `131077_${Buffer.from('node1:42').toString('base64')}_${Buffer.from('b1').toString('base64')}`;
     const hostile = "x\u001b[2J\u202e'; drop table marker; --";
-    for (const gid of [jta, 'pg_gid_16394_741', 'citus_0_1234_4_1', hostile]) {
+    for (const gid of [jta, SUBSCRIPTION_GID, 'citus_0_1234_4_1', hostile]) {
       await plant(orders, gid);
     }
     const { code, stdout, stderr } = await bank.pgxa('list');
@@ -73,7 +73,7 @@ describe('pgxa list', () => {
     expect(line).toMatch(/undecided, dead coordinator .*<1%.* orders billing +postgres +checkout/);
     expect(stdout).toMatch(/hands off/);
     expect(stdout).toMatch(/Narayana.*format=131077 gtrid=node1:42 bqual=b1/);
-    expect(stdout).toMatch(/logical replication.*pg_gid_16394_741/);
+    expect(stdout).toMatch(new RegExp(`logical replication.*${SUBSCRIPTION_GID}`));
     expect(stdout).toMatch(/Citus.*citus_0_1234_4_1/);
     expect(stdout).toContain('x\\u{1b}[2J\\u{202e}');
     const everything = [stdout, ...(await outputs(['json', 'jsonl', 'yaml', 'wide']))].join('');

@@ -14,7 +14,7 @@ import {
   SCHEMA_FILE,
 } from '../../scripts/output-schema.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
-import { plant } from '../support/planted.ts';
+import { plant, SUBSCRIPTION_GID } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -58,7 +58,7 @@ describe('the schema of the output', () => {
 
   it('fits what every verb prints: two participants, every verdict, foreign branches, blocked sessions', async () => {
     await bank.plantBlocking();
-    await plant(bank.participant('orders'), 'pg_gid_16394_741');
+    await plant(bank.participant('orders'), SUBSCRIPTION_GID);
     const committed = await bank.plant({
       coordinator: 'retired',
       decision: 'commit',
@@ -71,7 +71,7 @@ describe('the schema of the output', () => {
     await expectValid('pgxa.survey/1', 'list');
     await expectValid('pgxa.explanation/1', 'show', committed.id);
     await expectValid('pgxa.explanation/1', 'explain', undecided.id);
-    await expectValid('pgxa.explanation/1', 'explain', 'pg_gid_16394_741');
+    await expectValid('pgxa.explanation/1', 'explain', SUBSCRIPTION_GID);
     await expectValid('pgxa.check/1', 'check', '--age', '0', '--foreign');
     await expectValid('pgxa.observations/1', 'recover', '--dry-run');
     await expectValid('pgxa.coordinators/1', 'coordinators', '--all');

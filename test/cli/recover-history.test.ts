@@ -10,7 +10,7 @@ import type {
 } from '../../src/index.ts';
 import type { ObservedBranch } from '../../cli/triage/observation-text.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
-import { plant } from '../support/planted.ts';
+import { plant, SUBSCRIPTION_GID } from '../support/planted.ts';
 import { startControlledServer } from '../support/servers.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
@@ -32,7 +32,7 @@ describe('pgxa recover, coordinators, history', () => {
     await bank.plant({ coordinator: 'silent', on: ['orders'] });
     await bank.plant({ coordinator: 'retired', on: ['orders'] });
     await bank.plant({ coordinator: 'unregistered', on: ['orders'] });
-    await plant(bank.participant('billing'), 'pg_gid_16394_741');
+    await plant(bank.participant('billing'), SUBSCRIPTION_GID);
     const { code, data } = await bank.json<{ observations: ObservedBranch[] }>(
       'recover',
       '--dry-run',
@@ -100,7 +100,7 @@ describe('pgxa recover, coordinators, history', () => {
 
   it('recover is partial while the log is away, and a dry run says what it cannot show', async () => {
     await bank.plant({ coordinator: 'silent' });
-    await plant(bank.participant('billing'), 'pg_gid_16394_741');
+    await plant(bank.participant('billing'), SUBSCRIPTION_GID);
     const places = Object.fromEntries(
       bank.participants.map((one) => [one.name, one.connectionString]),
     );
@@ -113,7 +113,7 @@ describe('pgxa recover, coordinators, history', () => {
     expect(dry.stderr).toMatch(
       /2 prepared here by pgxa meet no row while the decision log does not/,
     );
-    expect(dry.stdout).toMatch(/pg_gid_16394_741/);
+    expect(dry.stdout).toMatch(new RegExp(SUBSCRIPTION_GID));
     expect(await bank.inDoubt()).toHaveLength(3);
   });
 

@@ -3,7 +3,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vite
 
 import type { PlannedStep, Resolution, Survey } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
-import { plant, rollbackAll } from '../support/planted.ts';
+import { plant, rollbackAll, SUBSCRIPTION_GID } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
 // Each command is a process of its own, and the machine may be busy.
@@ -82,8 +82,8 @@ describe('pgxa resolve', () => {
     const unconfirmed = await bank.pgxa('resolve', id);
     expect(unconfirmed).toMatchObject({ code: 4, stdout: '' });
     expect(unconfirmed.stderr).toMatch(/needs --yes/);
-    await plant(bank.participant('orders'), 'pg_gid_16394_741');
-    expect(await bank.pgxa('resolve', 'pg_gid_16394_741', '--yes')).toMatchObject({ code: 4 });
+    await plant(bank.participant('orders'), SUBSCRIPTION_GID);
+    expect(await bank.pgxa('resolve', SUBSCRIPTION_GID, '--yes')).toMatchObject({ code: 4 });
     expect(await bank.pgxa('resolve')).toMatchObject({ code: 2 });
     expect(await bank.pgxa('resolve', id, '--all')).toMatchObject({ code: 2 });
     expect(await bank.inDoubt()).toHaveLength(3);

@@ -3,7 +3,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vite
 
 import type { Explanation } from '../../src/index.ts';
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
-import { plant, rollbackAll } from '../support/planted.ts';
+import { plant, rollbackAll, SUBSCRIPTION_GID } from '../support/planted.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
 // Each command is a process of its own, and the machine may be busy.
@@ -155,8 +155,8 @@ describe('pgxa show and explain', () => {
   });
 
   it('says of a foreign one where it comes from, and to leave it alone', async () => {
-    await plant(bank.participant('orders'), 'pg_gid_16394_741');
-    const { code, stdout } = await bank.pgxa('show', 'pg_gid_16394_741');
+    await plant(bank.participant('orders'), SUBSCRIPTION_GID);
+    const { code, stdout } = await bank.pgxa('show', SUBSCRIPTION_GID);
     expect(code).toBe(0);
     expect(stdout).toMatch(/Verdict: +foreign/);
     expect(stdout).toMatch(/Hands off: never finish it by hand/);

@@ -2,7 +2,7 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { BUILD_TIMEOUT_MS, builtCli } from '../support/built-cli.ts';
-import { plant } from '../support/planted.ts';
+import { plant, SUBSCRIPTION_GID } from '../support/planted.ts';
 import { startOnPty, type OnPty } from '../support/pty.ts';
 import { createTriageBank, type TriageBank } from '../support/triage-bank.ts';
 
@@ -131,7 +131,7 @@ describe('pgxa triage', () => {
   });
 
   it('shows everything about a foreign one and has nothing else to offer', async () => {
-    await plant(bank.participant('orders'), 'pg_gid_16394_741');
+    await plant(bank.participant('orders'), SUBSCRIPTION_GID);
     const pty = await start();
     await open(pty);
     pty.type(ENTER);

@@ -1,8 +1,13 @@
 /** Prepared branches made by hand, as a coordinator that is gone would have left them. */
+import { randomInt } from 'node:crypto';
+
 import pg from 'pg';
 
 import { formatGid } from '../../src/participant/gid.ts';
 import type { BankDatabase } from './bank.ts';
+
+/** As logical replication names them. A server is shared by the test files, and a gid is there once in all its databases. */
+export const SUBSCRIPTION_GID = `pg_gid_16394_${randomInt(1_000, 2 ** 31)}`;
 
 export interface PlantOptions {
   readonly epoch: string;
