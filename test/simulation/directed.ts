@@ -312,10 +312,6 @@ export const DIRECTIONS = {
 
 export type Direction = keyof typeof DIRECTIONS;
 
-export function isDirection(name: string): name is Direction {
-  return name in DIRECTIONS;
-}
-
 export function drawDirected(direction: Direction, seed: number): Plan {
   const drawn = drawPlan(seed);
   const direct: Direct = DIRECTIONS[direction];

@@ -8,58 +8,71 @@
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+
+import { Command, InvalidArgumentError, Option } from 'commander';
 
 import { bundle } from './bundle.ts';
 import { ask, runCrew, startWorker, WORKER_LOST, WorkerLostError, type Total } from './crew.ts';
 import { drawPlan, without, type Omission, type Plan } from './plan.ts';
-import { drawDirected, isDirection, type Direction } from './directed.ts';
+import { DIRECTIONS, drawDirected, type Direction } from './directed.ts';
 import { shrink } from './shrink.ts';
 import type { Finding, Work } from './worker.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    schedules: { type: 'string', default: '20000' },
-    seed: { type: 'string', default: '1' },
-    workers: { type: 'string', default: '2' },
-    trace: { type: 'boolean', default: false },
-    plan: { type: 'string' },
-    direction: { type: 'string' },
-    'stop-at-first': { type: 'boolean', default: false },
-    'without-faults': { type: 'string', default: '' },
-    'without-transactions': { type: 'string', default: '' },
-  },
-});
+const options = new Command('npm run simulate --')
+  .description('Runs schedules of the simulation; docs/testing.md says what they are.')
+  .option('--schedules <number>', 'how many', count, 20_000)
+  .option('--seed <number>', 'the first one', count, 1)
+  .option('--workers <number>', 'processes', count, 2)
+  .option('--stop-at-first', 'ends with the first finding', false)
+  .option('--trace', 'replays one, and prints everything that happened', false)
+  .option('--plan <file>', 'the schedule to replay, as test/simulation/regressions/ keeps them')
+  .addOption(
+    new Option('--direction <name>', 'to one rare coincidence').choices(Object.keys(DIRECTIONS)),
+  )
+  .option('--without-faults <list>', 'of the schedule that is replayed, e.g. 0,2', counts, [])
+  .option('--without-transactions <list>', 'the same', counts, [])
+  .parse()
+  .opts<{
+    readonly schedules: number;
+    readonly seed: number;
+    readonly workers: number;
+    readonly stopAtFirst: boolean;
+    readonly trace: boolean;
+    readonly plan?: string;
+    readonly direction?: Direction;
+    readonly withoutFaults: readonly number[];
+    readonly withoutTransactions: readonly number[];
+  }>();
 
-const numbers = (list: string): number[] =>
-  list
-    .split(',')
-    .filter((item) => item !== '')
-    .map(Number);
+function count(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError(`Expected a whole number, got "${text}".`);
+}
+
+function counts(list: string): number[] {
+  return list.split(',').map(count);
+}
 
 async function main(): Promise<number> {
   const script = await bundle('worker.ts', `worker-${process.pid}`);
-  const from = Number(options.seed);
-  const count = Number(options.schedules);
+  const { seed: from, schedules, direction, plan: path } = options;
   const omission: Omission = {
-    faults: numbers(options['without-faults']),
-    transactions: numbers(options['without-transactions']),
+    faults: options.withoutFaults,
+    transactions: options.withoutTransactions,
   };
-  const { plan: path } = options;
   if (path !== undefined) {
     const plan = JSON.parse(readFileSync(path, 'utf8')) as Plan;
     return replay(script, { from: plan.seed, plan, omission });
   }
-  const direction = directionOf(options.direction);
   const led = direction === undefined ? {} : { direction };
   if (options.trace) return replay(script, { from, omission, ...led });
   const startedAt = performance.now();
   const total = await runCrew({
     script,
-    workers: Number(options.workers),
+    workers: options.workers,
     from,
-    count,
-    stopAtFirst: options['stop-at-first'],
+    count: schedules,
+    stopAtFirst: options.stopAtFirst,
     ...led,
     onProgress: (soFar) => {
       console.log(rate(soFar, performance.now() - startedAt));
@@ -77,11 +90,6 @@ async function main(): Promise<number> {
   );
   await explain(script, total.findings, direction);
   return total.findings.length === 0 ? 0 : 1;
-}
-
-function directionOf(name: string | undefined): Direction | undefined {
-  if (name === undefined || isDirection(name)) return name;
-  throw new Error(`--direction: expected one of test/simulation/directed.ts, got "${name}"`);
 }
 
 function rate(
