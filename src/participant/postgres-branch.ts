@@ -4,8 +4,8 @@ import { ConnectionLostError } from '../postgres/connection-lost.ts';
 import { cutOff } from '../postgres/end.ts';
 import { SyncUnit } from '../postgres/sync-unit.ts';
 import { ownStep, queryStep, type OwnStep, type UnitStep } from '../postgres/unit-steps.ts';
-import type { Runtime } from '../runtime.ts';
-import type { Backend, BranchEvidence, BranchWork, OnePhaseReply, Vote } from '../states.ts';
+import type { BranchEvidence, BranchWork, OnePhaseReply, Vote } from '../states.ts';
+import type { BranchHost } from './branch-host.ts';
 import { EXECUTE_PROBE_SQL, EXECUTE_UNLOCK_SQL, type BranchSession } from './branch-session.ts';
 import {
   ASSIGN_SQL,
@@ -22,21 +22,6 @@ import type { Branch, BranchSpec, StatementTraits } from './participant.ts';
 import type { ServerFacts } from './server-facts.ts';
 import { onePhaseReplyOf, voteOf, voteOfAnother, type Circumstances } from './branch-replies.ts';
 import { isConnectionLoss, sqlstateOf } from './sqlstate.ts';
-
-/** What a branch asks of its participant. */
-export interface BranchHost {
-  readonly name: string;
-  readonly lockTimeoutMs: number;
-  readonly runtime: Runtime;
-  /** A client that is idle and on the registered server, with the facts of its session. */
-  acquire(signal: AbortSignal): Promise<BranchSession>;
-  /** The session as it is now: behind a pooler it may be another one than before. */
-  sessionOf(client: PoolClientLike): Promise<BranchSession>;
-  /** Something took away what the session was given: it is not given again. */
-  leaveSessionsAlone(): void;
-  /** Ends a backend whose client is gone, in the background. */
-  fenceLater(backend: Backend): void;
-}
 
 /** Beyond the deadline of the transaction, how long the reply to a one-phase COMMIT may take. */
 const COMMIT_REPLY_EXTRA_MS = 5_000;

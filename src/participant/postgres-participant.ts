@@ -13,6 +13,7 @@ import type {
   ServerIdentity,
   XactStatus,
 } from '../states.ts';
+import type { BranchHost } from './branch-host.ts';
 import { isDirect, setUpBranchSession, type BranchSession } from './branch-session.ts';
 import { finishBranch } from './finisher.ts';
 import type {
@@ -24,7 +25,7 @@ import type {
   Participant,
 } from './participant.ts';
 import { branchesOfRow, LIST_BARRIER_SQL, LIST_SQL, type ListingRow } from './listing.ts';
-import { PostgresBranch, type BranchHost } from './postgres-branch.ts';
+import { PostgresBranch } from './postgres-branch.ts';
 import {
   assertUsable,
   factsOfRow,
@@ -282,7 +283,7 @@ export class PostgresParticipant implements Participant, BranchHost {
     } catch (error) {
       if (isConnectionLoss(error) || sqlstateOf(error) === undefined) throw error;
       // The server is well and will not have it (a login trigger or a pooler left a statement of that name).
-      this.#leavesSessionsAlone = true;
+      this.leaveSessionsAlone();
       return session;
     }
   }
