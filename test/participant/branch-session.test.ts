@@ -4,10 +4,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 
 import type { FaultPoint } from '../../src/coordinator/protocol-context.ts';
 import type { Branch, BranchSpec, StatementTraits } from '../../src/participant/participant.ts';
-import { PostgresParticipant } from '../../src/participant/postgres-participant.ts';
+import type { PostgresParticipant } from '../../src/participant/postgres-participant.ts';
 import { formatGid } from '../../src/participant/gid.ts';
-import { systemRuntime } from '../../src/runtime.ts';
 import { createBank, type Bank } from '../support/bank.ts';
+import { loneParticipant } from '../support/lone-participant.ts';
 import { waitFor } from '../support/wait.ts';
 import type { TransactionManager, TransactionScope } from '../../src/index.ts';
 
@@ -219,19 +219,7 @@ describe('a branch, used directly', () => {
   beforeAll(() => {
     const { connectionString } = bank.participant('orders');
     pool = new pg.Pool({ connectionString });
-    participant = new PostgresParticipant({
-      name: 'orders',
-      pool,
-      endPool: undefined,
-      settings: { connectionString },
-      connectTimeoutMs: 5_000,
-      lockTimeoutMs: 5_000,
-      timeoutMs: undefined,
-      runtime: systemRuntime,
-      register: () => Promise.resolve(),
-      meetOthers: () => Promise.resolve(),
-      followRegister: false,
-    });
+    participant = loneParticipant(pool, connectionString);
   });
   afterAll(() => participant.close());
 

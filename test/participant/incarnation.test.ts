@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { INCARNATION_SQL } from '../../src/participant/server-facts.ts';
+import { askOne, crashUnderPostmaster } from '../support/crash-recovery.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
-import { waitFor } from '../support/wait.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -11,19 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.destroy());
 
-async function ask(sql: string): Promise<unknown> {
-  const [row] = await server.query('postgres', `select ${sql} as answer`);
-  return row?.['answer'];
-}
-
-/** A backend dies: the postmaster goes on, and all that was not flushed is lost. */
-async function crash(): Promise<void> {
-  const before = await ask(INCARNATION_SQL);
-  server.signalBackend(Number(await ask(VICTIM)), 'SIGKILL');
-  await waitFor('crash recovery', async () => (await ask(INCARNATION_SQL)) !== before);
-}
-
-const VICTIM = `(select pid from pg_stat_activity where backend_type = 'walwriter')`;
+const ask = (sql: string): Promise<unknown> => askOne(server, sql);
 const STARTED = 'pg_postmaster_start_time()::text';
 
 describe('the incarnation of a server', () => {
@@ -35,10 +23,10 @@ describe('the incarnation of a server', () => {
     await server.query('postgres', 'select pg_switch_wal()');
     expect(await ask(INCARNATION_SQL)).toBe(seen[0]);
 
-    await crash();
+    await crashUnderPostmaster(server);
     seen.push(await ask(INCARNATION_SQL));
     // Nothing is written between the two.
-    await crash();
+    await crashUnderPostmaster(server);
     seen.push(await ask(INCARNATION_SQL));
     // It was one postmaster all the time, and its start alone would have told nothing.
     expect(await ask(STARTED)).toBe(started);

@@ -3,10 +3,9 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { formatGid } from '../../src/participant/gid.ts';
-import { PostgresParticipant } from '../../src/participant/postgres-participant.ts';
 import type { QueryResult } from '../../src/postgres/client.ts';
-import { systemRuntime } from '../../src/runtime.ts';
 import { createBank, type Bank } from '../support/bank.ts';
+import { loneParticipant } from '../support/lone-participant.ts';
 import { Pooler } from '../support/pooler.ts';
 
 const MARK = 'insert into marker values ($1)';
@@ -50,19 +49,7 @@ describe('a branch behind a pooler in transaction mode', () => {
   it('that begins with several statements: the evidence names the backend that ran it', async () => {
     await using pooler = await Pooler.inFrontOf(urlOf('orders'), 'transaction');
     const pool = new pg.Pool({ connectionString: pooler.through(urlOf('orders')), max: 1 });
-    const participant = new PostgresParticipant({
-      name: 'orders',
-      pool,
-      endPool: undefined,
-      settings: { connectionString: urlOf('orders') },
-      connectTimeoutMs: 5_000,
-      lockTimeoutMs: 5_000,
-      timeoutMs: undefined,
-      runtime: systemRuntime,
-      register: () => Promise.resolve(),
-      meetOthers: () => Promise.resolve(),
-      followRegister: false,
-    });
+    const participant = loneParticipant(pool, urlOf('orders'));
     for (let round = 1; round <= 4; round += 1) {
       const transactionId = `01890a5d-ac96-774b-bcce-b3020990000${round}`;
       const branch = participant.branch({

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import pg from 'pg';
 
-import { PostgresParticipant } from '../../src/participant/postgres-participant.ts';
-import { systemRuntime } from '../../src/runtime.ts';
+import type { PostgresParticipant } from '../../src/participant/postgres-participant.ts';
+import { loneParticipant } from '../support/lone-participant.ts';
 import { FaultProxy } from '../support/proxy.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { waitFor } from '../support/wait.ts';
@@ -36,21 +36,9 @@ describe('two first looks at once, and a name that is led elsewhere in between',
     const registered = new Promise<void>((resolve) => {
       register = resolve;
     });
-    participant = new PostgresParticipant({
-      name: 'orders',
-      pool,
-      endPool: undefined,
-      settings,
-      connectTimeoutMs: 5_000,
-      lockTimeoutMs: 5_000,
-      timeoutMs: undefined,
-      runtime: systemRuntime,
-      register: () => {
-        isRegistering = true;
-        return registered;
-      },
-      meetOthers: () => Promise.resolve(),
-      followRegister: false,
+    participant = loneParticipant(pool, settings.connectionString, () => {
+      isRegistering = true;
+      return registered;
     });
   });
   afterEach(async () => {

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import pg from 'pg';
 
 import type { FinishRequest } from '../../src/participant/participant.ts';
-import { PostgresParticipant } from '../../src/participant/postgres-participant.ts';
-import { systemRuntime } from '../../src/runtime.ts';
+import type { PostgresParticipant } from '../../src/participant/postgres-participant.ts';
+import { loneParticipant } from '../support/lone-participant.ts';
 import { FaultProxy } from '../support/proxy.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
 import { waitFor } from '../support/wait.ts';
@@ -38,19 +38,7 @@ describe('an xid that was never issued where a name led astray', () => {
     address = await FaultProxy.inFrontOf(orders.connectionString('app'));
     const settings = { connectionString: address.through(orders.connectionString('app')) };
     pool = new pg.Pool(settings);
-    participant = new PostgresParticipant({
-      name: 'orders',
-      pool,
-      endPool: undefined,
-      settings,
-      connectTimeoutMs: 5_000,
-      lockTimeoutMs: 5_000,
-      timeoutMs: undefined,
-      runtime: systemRuntime,
-      register: () => Promise.resolve(),
-      meetOthers: () => Promise.resolve(),
-      followRegister: false,
-    });
+    participant = loneParticipant(pool, settings.connectionString);
     request = {
       gid: GID,
       decision: 'commit',

@@ -1,10 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { INCARNATION_SQL } from '../../src/participant/server-facts.ts';
 import { createBank, type Bank } from '../support/bank.ts';
+import { askOne, crashUnderPostmaster } from '../support/crash-recovery.ts';
 import { FaultProxy } from '../support/proxy.ts';
 import { startControlledServer, type TestServer } from '../support/servers.ts';
-import { waitFor } from '../support/wait.ts';
 
 /**
  * An xid is durable only once its WAL is flushed: after a crash the server hands it out again, on the same
@@ -31,26 +30,15 @@ describe('an xid that is used again after a crash', () => {
     await server.destroy();
   });
 
-  async function ask(sql: string): Promise<unknown> {
-    const [row] = await server.query('postgres', `select ${sql} as answer`);
-    return row?.['answer'];
-  }
-  /** One of its processes dies: the postmaster stays, and everything else begins anew. */
-  async function crashUnderOnePostmaster(): Promise<void> {
-    const [before, started] = [await ask(INCARNATION_SQL), await ask(STARTED)];
-    server.signalBackend(Number(await ask(WALWRITER)), 'SIGKILL');
-    await waitFor('crash recovery', async () => (await ask(INCARNATION_SQL)) !== before);
-    expect(await ask(STARTED)).toBe(started);
-  }
   const crashes = {
     'killed with its postmaster': async () => {
       await server.kill9();
       await server.start();
     },
-    'crashed under its postmaster': crashUnderOnePostmaster,
+    'crashed under its postmaster': () => crashUnderPostmaster(server),
     'crashed twice under its postmaster, with nothing between': async () => {
-      await crashUnderOnePostmaster();
-      await crashUnderOnePostmaster();
+      await crashUnderPostmaster(server);
+      await crashUnderPostmaster(server);
     },
   };
 
@@ -90,11 +78,8 @@ describe('an xid that is used again after a crash', () => {
     expect(rule.fired).toBe(1);
     // The fault fired: the same id is another transaction's now, and that one is committed.
     expect(reused).toBe(xid);
-    expect(await ask(`pg_xact_status('${xid}'::xid8)`)).toBe('committed');
+    expect(await askOne(server, `pg_xact_status('${xid}'::xid8)`)).toBe('committed');
     expect(await manager.outcomeOf(id)).not.toBe('committed');
     expect(await billing.query('select 1 from marker where transaction_id = $1', [id])).toEqual([]);
   });
 });
-
-const WALWRITER = `(select pid from pg_stat_activity where backend_type = 'walwriter')`;
-const STARTED = 'pg_postmaster_start_time()::text';

@@ -5,6 +5,7 @@
  */
 import type { Answer } from '../../oracle.ts';
 import { resultOf } from './conformance.ts';
+import { Living } from './living.ts';
 import { ProcessRun } from './process-run.ts';
 
 export type Role = 'coordinator' | 'recoverer';
@@ -47,7 +48,7 @@ export class ProcessPart {
   /** By which states are told apart; without them by the order of all that was done and seen. */
   tests = 0;
   readonly #known = new Map<string, ProcessNode>();
-  readonly #living: ProcessNode[] = [];
+  readonly #living = new Living<ProcessRun, ProcessNode>();
 
   constructor(role: Role) {
     this.role = role;
@@ -99,23 +100,13 @@ export class ProcessPart {
       node = { id, isTimed, isThrough, path, steps: new Map(), live: undefined };
       this.nodes.push(node);
       this.#known.set(key, node);
-      this.#keepAlive(node, run);
+      this.#living.keep(node, run);
     } else if (node.isTimed !== run.isTimed || node.isThrough !== run.isThrough) {
       throw new Error(`two states of a ${this.role} are not the same: ${key}`);
     }
     return node;
   }
-
-  #keepAlive(node: ProcessNode, run: ProcessRun): void {
-    node.live = run;
-    this.#living.push(node);
-    if (this.#living.length <= LIVING_MAX) return;
-    const oldest = this.#living.shift();
-    if (oldest !== undefined) oldest.live = undefined;
-  }
 }
-
-const LIVING_MAX = 400;
 
 function nameOf(input: ProcessInput): string {
   return input.do === 'read' ? `${input.slot}<${input.replies.join()}` : input.do;

@@ -4,6 +4,7 @@
  * The sessions of the coordinator are part of its state. Those of recoverers are not: between two requests they hold no
  * transaction and no lock (checked each time), so that each request is carried out by a new one with the same settings.
  */
+import { Living } from './living.ts';
 import { ServerRun } from './server-run.ts';
 
 export type ServerInput =
@@ -55,14 +56,12 @@ export interface ServerStep {
   readonly effects: readonly ServerEffect[];
 }
 
-const LIVING_MAX = 400;
-
 export class ServerPart {
   readonly name: string;
   readonly nodes: ServerNode[] = [];
   runs = 0;
   readonly #known = new Map<string, ServerNode>();
-  readonly #living: ServerNode[] = [];
+  readonly #living = new Living<ServerRun, ServerNode>();
 
   constructor(name: string) {
     this.name = name;
@@ -102,16 +101,8 @@ export class ServerPart {
       this.nodes.push(node);
       this.#known.set(key, node);
     }
-    if (node.live === undefined) this.#keepAlive(node, run);
+    if (node.live === undefined) this.#living.keep(node, run);
     return node;
-  }
-
-  #keepAlive(node: ServerNode, run: ServerRun): void {
-    node.live = run;
-    this.#living.push(node);
-    if (this.#living.length <= LIVING_MAX) return;
-    const oldest = this.#living.shift();
-    if (oldest !== undefined) oldest.live = undefined;
   }
 }
 
