@@ -1,3 +1,4 @@
+import type { Cancelled } from './cancellation.ts';
 import type { Runtime } from './runtime.ts';
 
 /** Bounded exponential delays with full jitter. All times in milliseconds. */
@@ -28,11 +29,11 @@ export async function retryUntil<T>(
   runtime: Runtime,
   limits: BackoffLimits,
   untilMs: number,
-  attempt: (signal?: AbortSignal) => Promise<T | undefined>,
-  signal?: AbortSignal,
+  attempt: () => Promise<T | undefined>,
+  signal?: Cancelled,
 ): Promise<T | undefined> {
   for (let repetition = 1; ; repetition += 1) {
-    const result = await attempt(signal);
+    const result = await attempt();
     if (result !== undefined) return result;
     const delay = backoffDelayMs(repetition, limits, runtime.random);
     if (runtime.now() + delay > untilMs || signal?.aborted === true) return undefined;

@@ -47,7 +47,7 @@ const participantSchema = z
   .strictObject({
     ...connectionFields,
     pool: poolLike.optional(),
-    max: z.number().int().min(1).max(1_000).optional(),
+    max: z.number().int().min(1).max(10_000).optional(),
     lockTimeoutMs: z.number().int().min(1).max(3_600_000).default(10_000),
   })
   .refine((value) => value.pool === undefined || value.max === undefined, {

@@ -1,3 +1,4 @@
+import type { Cancelled } from './cancellation.ts';
 import { toError } from './errors.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -22,7 +23,7 @@ export async function within<T>(
 }
 
 /** The result of `work`, unless the signal is aborted first: then its reason is thrown. */
-export function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+export function untilAborted<T>(signal: Cancelled, work: Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const onAbort = (): void => {
       reject(toError(signal.reason));

@@ -1,3 +1,6 @@
+import type { Cancelled } from './cancellation.ts';
+import { toError } from './errors.ts';
+
 /**
  * Every source of nondeterminism that the protocol and recovery use, passed in so that the same
  * code runs on real servers and in a seeded simulator.
@@ -8,7 +11,7 @@ export interface Runtime {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   /** Resolves after `ms`; rejects with the signal's reason when it is aborted first. */
-  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
+  readonly sleep: (ms: number, signal?: Cancelled) => Promise<void>;
   /**
    * Calls `callback` once after `ms` milliseconds; returns a function that cancels it.
    */
@@ -21,12 +24,12 @@ export const systemRuntime: Runtime = {
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted === true) {
-        reject(signal.reason as Error);
+        reject(toError(signal.reason));
         return;
       }
       const onAbort = (): void => {
         clearTimeout(timer);
-        reject(signal?.reason as Error);
+        reject(toError(signal?.reason));
       };
       const timer = setTimeout(() => {
         signal?.removeEventListener('abort', onAbort);

@@ -27,6 +27,7 @@ import type {
   TransactionScope,
 } from './public-surface.ts';
 import { untilAborted, within } from './patience.ts';
+import { Recent } from './recent.ts';
 import { Recoverer } from './recovery/recoverer.ts';
 import type { RecoveryReport } from './recovery/report.ts';
 import { systemRuntime, type Runtime } from './runtime.ts';
@@ -44,8 +45,8 @@ const CLOSE_TIMEOUT_MS = 30_000;
 const BACKGROUND_GRACE_MS = 2_000;
 /** How long cancelled transactions may take to end. */
 const CANCEL_TIMEOUT_MS = 5_000;
-/** Outcomes that this process remembers beside what the log knows. */
-const REMEMBERED_MAX = 10_000;
+/** Outcomes that this process remembers, at least, beside what the log knows. */
+const REMEMBERED = 10_000;
 
 /**
  * Connects to the log and to all participants, and registers a new epoch in the log. A participant that
@@ -102,8 +103,8 @@ class PostgresTransactionManager implements TransactionManager {
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   /** What the log may not know: one-phase commits, and rollbacks that needed no row. */
-  readonly #outcomes = new Map<string, Exclude<Outcome, 'undecided'>>();
-  readonly #unsettled = new Map<string, BranchEvidence>();
+  readonly #outcomes = new Recent<Exclude<Outcome, 'undecided'>>(REMEMBERED);
+  readonly #unsettled = new Recent<BranchEvidence>(REMEMBERED);
   #closed: Promise<void> | undefined;
   #whenIdle: (() => void) | undefined;
 
@@ -134,7 +135,7 @@ class PostgresTransactionManager implements TransactionManager {
         this.#inBackground(work);
       },
       noteUnsettled: (transactionId, evidence) => {
-        remember(this.#unsettled, transactionId, evidence);
+        this.#unsettled.set(transactionId, evidence);
       },
       faultHook: internals.faultHook,
     };
@@ -157,7 +158,7 @@ class PostgresTransactionManager implements TransactionManager {
     second?: (tx: TransactionScope) => Promise<T> | T,
   ): Promise<T> {
     const fn = typeof first === 'function' ? first : second;
-    const options = parseRunOptions(typeof first === 'function' ? {} : first);
+    const options = typeof first === 'function' ? {} : parseRunOptions(first);
     if (typeof fn !== 'function') {
       throw new MisuseError('PGXA_INVALID_ARGUMENT', 'run() expects a function as last argument');
     }
@@ -178,14 +179,13 @@ class PostgresTransactionManager implements TransactionManager {
       );
     }
     const transaction = await this.#begin(parsed);
-    return {
-      ...scopeOf(transaction),
+    return Object.assign(scopeOf(transaction), {
       commit: () => transaction.commit(),
       rollback: () => transaction.rollback(),
       [Symbol.asyncDispose]: async () => {
         if (!transaction.ending) await transaction.rollback();
       },
-    };
+    });
   }
 
   async outcomeOf(transactionId: string): Promise<Outcome> {
@@ -203,7 +203,7 @@ class PostgresTransactionManager implements TransactionManager {
       const answer = await askOnePhase(this.#context, evidence);
       if (answer !== undefined) {
         this.#unsettled.delete(id);
-        remember(this.#outcomes, id, answer === 'committed' ? 'committed' : 'aborted');
+        this.#outcomes.set(id, answer === 'committed' ? 'committed' : 'aborted');
       }
     }
     return this.#outcomes.get(id) ?? 'undecided';
@@ -275,8 +275,8 @@ class PostgresTransactionManager implements TransactionManager {
 
   #onEnded(transaction: GlobalTransaction): void {
     const { id, endedAs } = transaction;
-    if (endedAs === 'committed') remember(this.#outcomes, id, 'committed');
-    if (endedAs === 'rolled-back') remember(this.#outcomes, id, 'aborted');
+    if (endedAs === 'committed') this.#outcomes.set(id, 'committed');
+    if (endedAs === 'rolled-back') this.#outcomes.set(id, 'aborted');
     // One that is settled in the background is at work until it is settled.
     if (transaction.state !== 'unknown' || this.#unsettled.has(transaction.id)) {
       this.#active.delete(transaction.id);
@@ -339,7 +339,9 @@ class PostgresTransactionManager implements TransactionManager {
 function scopeOf(transaction: GlobalTransaction): TransactionScope {
   return {
     id: transaction.id,
-    signal: transaction.signal,
+    get signal() {
+      return transaction.abortSignal;
+    },
     on: (name) => transaction.on(name),
     onCommitted: (hook) => {
       transaction.onCommitted(hook);
@@ -351,10 +353,3 @@ function scopeOf(transaction: GlobalTransaction): TransactionScope {
 }
 
 /** Keeps the newest entries. */
-function remember<T>(entries: Map<string, T>, key: string, value: T): void {
-  if (entries.size >= REMEMBERED_MAX) {
-    const [oldest] = entries.keys();
-    if (oldest !== undefined) entries.delete(oldest);
-  }
-  entries.set(key, value);
-}

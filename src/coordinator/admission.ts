@@ -1,3 +1,6 @@
+import { throwIfAborted, type Cancelled } from '../cancellation.ts';
+import { toError } from '../errors.ts';
+
 /**
  * Lets no more transactions run at once than the smallest pool can serve. Without it, transactions
  * that hold a connection of one pool can all wait for one of the other, for ever.
@@ -12,8 +15,8 @@ export class Admission {
   }
 
   /** Resolves when there is room, first come first served; rejects with the signal's reason. */
-  async enter(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
+  async enter(signal: Cancelled): Promise<void> {
+    throwIfAborted(signal);
     if (this.#running < this.#limit) {
       this.#running += 1;
       return;
@@ -25,7 +28,7 @@ export class Admission {
       };
       const onAbort = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(admit), 1);
-        reject(signal.reason as Error);
+        reject(toError(signal.reason));
       };
       signal.addEventListener('abort', onAbort, { once: true });
       this.#waiting.push(admit);

@@ -66,6 +66,8 @@ export class QueueingBranchClient implements BranchClient {
   #savepointCount = 0;
   #tail: Promise<unknown> = Promise.resolve();
   #draining = false;
+  /** Queries that are waiting or running. */
+  #queued = 0;
 
   constructor(options: BranchClientOptions) {
     this.#options = options;
@@ -123,6 +125,11 @@ export class QueueingBranchClient implements BranchClient {
     await this.#tail;
   }
 
+  /** No query is waiting or running, so there is nothing to wait for. */
+  get isIdle(): boolean {
+    return this.#queued === 0;
+  }
+
   #enqueue(work: () => Promise<AnyResult>): Promise<AnyResult> {
     const refused = this.#options.refusalOfNew();
     if (refused !== undefined) return Promise.reject(refused);
@@ -131,10 +138,11 @@ export class QueueingBranchClient implements BranchClient {
       if (refusal !== undefined && !(this.#draining && isEnded(refusal))) throw refusal;
       return work();
     });
-    this.#tail = result.then(
-      () => undefined,
-      () => undefined,
-    );
+    this.#queued += 1;
+    const leave = (): void => {
+      this.#queued -= 1;
+    };
+    this.#tail = result.then(leave, leave);
     return result;
   }
 

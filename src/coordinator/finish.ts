@@ -1,4 +1,5 @@
 import { retryUntil } from '../backoff.ts';
+import { Cancellation, type Cancelled } from '../cancellation.ts';
 import { HeuristicOutcomeError, toError } from '../errors.ts';
 import type { BranchEvidence, Decision, FinishResult, HeuristicKind } from '../states.ts';
 import type { ProtocolContext, ProtocolTransaction } from './protocol-context.ts';
@@ -50,8 +51,8 @@ async function finishPatiently(
   decision: Decision,
   branch: BranchToFinish,
 ): Promise<Settled | undefined> {
-  const closing = new AbortController();
-  const loop = finishUntilSettled(transaction, context, decision, branch, closing.signal);
+  const closing = new Cancellation();
+  const loop = finishUntilSettled(transaction, context, decision, branch, closing);
   const settled = await within(context.runtime, PATIENCE_MS, () => loop);
   if (settled !== undefined) return settled;
   context.background(async (signal) => {
@@ -75,7 +76,7 @@ async function finishUntilSettled(
   context: ProtocolContext,
   decision: Decision,
   branch: BranchToFinish,
-  signal: AbortSignal,
+  signal: Cancelled,
 ): Promise<Settled | undefined> {
   const untilMs = context.runtime.now() + RETRY_MS;
   let fenced = false;

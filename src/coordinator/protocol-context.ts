@@ -1,5 +1,6 @@
 import type { DecisionLog } from '../decision-log/decision-log.ts';
 import type { Publish } from '../events.ts';
+import type { Cancelled } from '../cancellation.ts';
 import type { Branch, Participant } from '../participant/participant.ts';
 import type { Runtime } from '../runtime.ts';
 import type { BranchEvidence, TransactionState } from '../states.ts';
@@ -43,7 +44,7 @@ export interface ProtocolTransaction {
   readonly idempotencyKey: string | undefined;
   readonly branches: readonly Branch[];
   /** Aborted at the deadline or by the caller; its reason is a RolledBackError. Not heard after the decision. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancelled;
   setState(state: TransactionState): void;
   /** All sessions are back in their pools: others may have them. */
   releaseAdmission(): void;

@@ -59,6 +59,7 @@ import { settleByRegister, settleInBackground, SETTLE_PATIENCE_MS } from './sett
 type YesVote = Extract<Vote, { kind: 'yes' }>;
 interface Voted {
   readonly branch: Branch;
+  readonly gid: string;
   readonly vote: Vote;
   /** It has something to prepare: a reader that refuses takes nothing away from a commit. */
   readonly writes: boolean;
@@ -209,22 +210,20 @@ async function collectVotes(
   writers: readonly Branch[],
   readers: readonly Branch[],
 ): Promise<Voted[]> {
-  const ask = async (branch: Branch, writes: boolean, vote: Promise<Vote>): Promise<Voted> => {
-    const answer = await vote;
+  const ask = async (branch: Branch, writes: boolean): Promise<Voted> => {
+    const gid = context.gidOf(transaction.epoch, transaction.id, branch.ordinal);
+    const answer = await (writes ? branch.prepare(gid) : branch.commitReadOnly());
     context.publish('branch:voted', {
       transactionId: transaction.id,
       participant: branch.participant,
       vote: answer.kind,
     });
     await context.faultHook?.('after-branch-vote', transaction.id);
-    return { branch, vote: answer, writes };
+    return { branch, gid, vote: answer, writes };
   };
   return Promise.all([
-    ...writers.map((branch) => {
-      const gid = context.gidOf(transaction.epoch, transaction.id, branch.ordinal);
-      return ask(branch, true, branch.prepare(gid));
-    }),
-    ...readers.map((branch) => ask(branch, false, branch.commitReadOnly())),
+    ...writers.map((branch) => ask(branch, true)),
+    ...readers.map((branch) => ask(branch, false)),
   ]);
 }
 
@@ -274,11 +273,7 @@ async function settle(
   const cause = 'error' in reply ? reply.error : fencedOf(reply);
   if (settled.kind === 'unknown') {
     transaction.setState('unknown');
-    settleInBackground(
-      transaction,
-      context,
-      prepared.map((voted) => toFinishOf(transaction, context, voted)),
-    );
+    settleInBackground(transaction, context, prepared.map(toFinishOf));
     return { kind: 'unknown', error: cause ?? settled.error };
   }
   const { decision, decidedBy: by } = settled;
@@ -328,7 +323,7 @@ async function abandon(
     const settled = await settleByRegister(transaction, context);
     if (settled.kind === 'unknown') {
       transaction.setState('unknown');
-      const inDoubt = toFinish.map((one) => toFinishOf(transaction, context, one));
+      const inDoubt = toFinish.map(toFinishOf);
       settleInBackground(transaction, context, inDoubt);
       throw outcomeUnknown(transaction, settled.error);
     }
@@ -353,9 +348,8 @@ async function obeyCommit(
   toFinish: readonly Voted[],
 ): Promise<Committed> {
   const refused = voted.filter(({ vote, writes }) => writes && vote.kind === 'no');
-  for (const { branch } of refused) {
-    const { participant, ordinal } = branch;
-    const gid = context.gidOf(transaction.epoch, transaction.id, ordinal);
+  for (const { branch, gid } of refused) {
+    const { participant } = branch;
     const evidence = 'an operator decided commit, and this branch had refused to prepare';
     await recordHeuristic(
       transaction,
@@ -382,7 +376,7 @@ async function finishDecided(
   branches: readonly Voted[],
 ): Promise<string[]> {
   transaction.setState(decision === 'commit' ? 'committing' : 'rolling-back');
-  const toFinish = branches.map((voted) => toFinishOf(transaction, context, voted));
+  const toFinish = branches.map(toFinishOf);
   const ended = decision === 'commit' ? 'committed' : 'rolled-back';
   try {
     const pending = await finishAll(transaction, context, decision, toFinish);
@@ -394,15 +388,11 @@ async function finishDecided(
   }
 }
 
-function toFinishOf(
-  transaction: ProtocolTransaction,
-  context: ProtocolContext,
-  { branch, vote }: Voted,
-): BranchToFinish {
+function toFinishOf({ branch, gid, vote }: Voted): BranchToFinish {
   if (!('evidence' in vote)) throw new Error('only a branch that may be prepared is finished');
   return {
     participant: branch.participant,
-    gid: context.gidOf(transaction.epoch, transaction.id, branch.ordinal),
+    gid,
     evidence: vote.evidence,
     // Invariant 7: its PREPARE may still be on its way.
     fenceFirst: vote.kind === 'unknown',

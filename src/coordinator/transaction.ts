@@ -1,3 +1,4 @@
+import { Cancellation, type Cancelled } from '../cancellation.ts';
 import {
   HeuristicOutcomeError,
   MisuseError,
@@ -59,7 +60,7 @@ export class GlobalTransaction implements ProtocolTransaction {
   readonly idempotencyKey: string | undefined;
   readonly #options: TransactionOptions;
   readonly #clients = new Map<string, { branch: Branch; client: QueueingBranchClient }>();
-  readonly #abort = new AbortController();
+  readonly #abort = new Cancellation();
   readonly #beganAtMs: number;
   readonly #cancelDeadline: () => void;
   readonly #onCommitted: Hook[] = [];
@@ -92,7 +93,12 @@ export class GlobalTransaction implements ProtocolTransaction {
   }
 
   /** Aborted at the deadline, by the caller's signal, or by close(); not heard after the decision. */
-  get signal(): AbortSignal {
+  get signal(): Cancelled {
+    return this.#abort;
+  }
+
+  /** The same for its program. */
+  get abortSignal(): AbortSignal {
     return this.#abort.signal;
   }
 
@@ -194,7 +200,7 @@ export class GlobalTransaction implements ProtocolTransaction {
    * never ends would keep its sessions, and its place among the running ones.
    */
   cancel(code: 'PGXA_TIMEOUT' | 'PGXA_CANCELLED', why: string, cause?: unknown): void {
-    if (this.#abort.signal.aborted) return;
+    if (this.#abort.aborted) return;
     this.#abort.abort(
       new RolledBackError(code, `the transaction is rolled back: ${why}`, {
         transactionId: this.id,
@@ -225,8 +231,10 @@ export class GlobalTransaction implements ProtocolTransaction {
   async #commit(): Promise<CommitReport> {
     let committed: Committed;
     try {
-      const clients = [...this.#clients.values()];
-      await untilAborted(this.signal, Promise.all(clients.map(({ client }) => client.idle())));
+      const busy = [...this.#clients.values()].filter(({ client }) => !client.isIdle);
+      if (busy.length > 0) {
+        await untilAborted(this.signal, Promise.all(busy.map(({ client }) => client.idle())));
+      }
       this.#assertNoneNested();
       committed = await commit(this, this.#options.context);
     } catch (thrown) {

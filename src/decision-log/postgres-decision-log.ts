@@ -22,7 +22,7 @@ import {
 import { GroupCommit } from './group-commit.ts';
 import {
   answerAll,
-  decideValues,
+  decideCommand,
   isWithoutPartition,
   sqlstateOf,
   standingOf,
@@ -265,11 +265,7 @@ export class PostgresDecisionLog implements DecisionLog {
   ): Promise<Map<CommitRequest, DecideReply>> {
     let reply: CommandReply<{ transaction_id: string }>;
     try {
-      reply = await this.#decider.run({
-        name: 'pgxa_decide',
-        text: sql.DECIDE_SQL,
-        values: decideValues(group),
-      });
+      reply = await this.#decider.run(decideCommand(group));
     } catch (thrown) {
       const error = toError(thrown);
       if (isWithoutPartition(error) && !hasMadeDays) return this.#decideOnNewDay(group);

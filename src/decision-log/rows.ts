@@ -1,4 +1,5 @@
 /** Between the rows of the log and what the protocol says: pure. */
+import type { Command } from '../postgres/dedicated-connection.ts';
 import type { DecidedBy, Decision } from '../states.ts';
 import type {
   CommitRequest,
@@ -6,6 +7,7 @@ import type {
   RecordedBranch,
   StandingDecision,
 } from './decision-log.ts';
+import { DECIDE_SQL, DECIDE_UNKEYED_SQL } from './statements.ts';
 
 /** One epoch per statement; a key that comes twice goes into a later one, which it then fails. */
 export function statementGroups(batch: readonly CommitRequest[]): CommitRequest[][] {
@@ -25,24 +27,30 @@ export function statementGroups(batch: readonly CommitRequest[]): CommitRequest[
   return groups.map(({ requests }) => requests);
 }
 
-export function decideValues(group: readonly CommitRequest[]): unknown[] {
-  return [
+/** Of one epoch, and no key twice. */
+export function decideCommand(group: readonly CommitRequest[]): Command {
+  const values = [
     group[0]?.epoch,
     group.map(({ transactionId }) => transactionId),
     group.map(({ label }) => label ?? null),
-    group.map(({ branches }) =>
-      JSON.stringify(
-        branches.map(({ participant, branch, xid, server }) => ({
-          participant,
-          branch,
-          xid,
-          system: server.systemIdentifier,
-          timeline: server.timeline,
-        })),
-      ),
-    ),
-    group.map(({ idempotencyKey }) => idempotencyKey ?? null),
+    group.map(({ branches }) => branchesText(branches)),
   ];
+  if (group.every(({ idempotencyKey }) => idempotencyKey === undefined)) {
+    return { name: 'pgxa_decide_unkeyed', text: DECIDE_UNKEYED_SQL, values };
+  }
+  const keys = group.map(({ idempotencyKey }) => idempotencyKey ?? null);
+  return { name: 'pgxa_decide', text: DECIDE_SQL, values: [...values, keys] };
+}
+
+function branchesText(branches: CommitRequest['branches']): string {
+  const kept = branches.map(({ participant, branch, xid, server }) => ({
+    participant,
+    branch,
+    xid,
+    system: server.systemIdentifier,
+    timeline: server.timeline,
+  }));
+  return JSON.stringify(kept);
 }
 
 export function answerAll(

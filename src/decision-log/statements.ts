@@ -1,5 +1,9 @@
 /** The statements of the decision log: one operation, one statement. Values are always bound. */
 
+/** The coordinator, unless it is retired. */
+const ALIVE = `alive as materialized (
+         select epoch from pgxa.coordinator where epoch = $1 and retired_at is null for key share)`;
+
 /**
  * The commit point. Rows appear for the transactions that this statement has decided; those that are
  * missing in the answer lost against a standing row, or their epoch is retired.
@@ -14,8 +18,7 @@ export const DECIDE_SQL = `
   with input as materialized (
          select * from unnest($2::uuid[], $3::text[], $4::jsonb[], $5::text[])
                     as t (transaction_id, label, branches, key)),
-       alive as materialized (
-         select epoch from pgxa.coordinator where epoch = $1 and retired_at is null for key share),
+       ${ALIVE},
        decided as (
          insert into pgxa.decision (transaction_id, epoch, outcome, decided_by, label, branches)
          select i.transaction_id, a.epoch, 'commit', 'coordinator', i.label, i.branches
@@ -28,6 +31,17 @@ export const DECIDE_SQL = `
          select i.key, d.transaction_id from decided d join input i using (transaction_id)
           where i.key is not null order by i.key)
   select transaction_id::text as transaction_id from decided`;
+
+/** The same for transactions without a key, which are most: what the server sets up for each statement is a fifth less. */
+export const DECIDE_UNKEYED_SQL = `
+  with ${ALIVE}
+  insert into pgxa.decision (transaction_id, epoch, outcome, decided_by, label, branches)
+  select i.transaction_id, a.epoch, 'commit', 'coordinator', i.label, i.branches
+    from unnest($2::uuid[], $3::text[], $4::jsonb[]) as i (transaction_id, label, branches)
+   cross join alive a
+   order by i.transaction_id
+      on conflict (transaction_id) do nothing
+  returning transaction_id::text as transaction_id`;
 
 /** The tombstone: waits for a row of the same key that is still being written, and loses to it. Returns those it has won. */
 export const ABORT_SQL = `

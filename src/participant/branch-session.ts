@@ -2,7 +2,7 @@
 import type { PoolClientLike } from '../postgres/client.ts';
 import { SyncUnit } from '../postgres/sync-unit.ts';
 import { ownStep } from '../postgres/unit-steps.ts';
-import { IDLE_GRACE_MS, PROBE_SQL, UNLOCK_SQL } from './branch-statements.ts';
+import { BEFORE_PREPARE_SQL, IDLE_GRACE_MS, PROBE_SQL, UNLOCK_SQL } from './branch-statements.ts';
 import type { ServerFacts } from './server-facts.ts';
 
 /** Milliseconds; 0 is "no limit". */
@@ -22,6 +22,7 @@ export interface BranchSession {
 
 /** Statements that are prepared in every session that is set up: planned once, and not for every branch. */
 export const EXECUTE_PROBE_SQL = 'execute pgxa_probe';
+export const EXECUTE_BEFORE_PREPARE_SQL = 'execute pgxa_before_prepare';
 export const EXECUTE_UNLOCK_SQL = 'execute pgxa_unlock';
 
 /** Of the manager, for a transaction that says nothing else. */
@@ -56,6 +57,7 @@ export async function setUpBranchSession(
     ownStep(`select ${limits}`),
     ownStep(`prepare pgxa_probe as ${PROBE_SQL}`),
     // A function of the application may have taken the limits away, unseen.
+    ownStep(`prepare pgxa_before_prepare as ${BEFORE_PREPARE_SQL}, ${limits}`),
     ownStep(`prepare pgxa_unlock as ${UNLOCK_SQL}, ${limits}`),
   ]);
   client.query(unit);

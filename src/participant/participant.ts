@@ -1,3 +1,4 @@
+import type { Cancelled } from '../cancellation.ts';
 import type { QueryConfig, QueryResult } from '../postgres/client.ts';
 import type {
   Backend,
@@ -23,7 +24,7 @@ export interface BranchSpec {
   /** Milliseconds until the deadline of the transaction, at the time of the call; may be negative. */
   readonly remainingMs: () => number;
   /** Aborted at the deadline or by the caller: ends the branch's session, whatever it is doing. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancelled;
 }
 
 /** What the caller could tell about a statement before sending it. */

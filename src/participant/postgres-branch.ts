@@ -6,9 +6,14 @@ import { SyncUnit } from '../postgres/sync-unit.ts';
 import { ownStep, queryStep, type OwnStep, type UnitStep } from '../postgres/unit-steps.ts';
 import type { BranchEvidence, BranchWork, OnePhaseReply, Vote } from '../states.ts';
 import type { BranchHost } from './branch-host.ts';
-import { EXECUTE_PROBE_SQL, EXECUTE_UNLOCK_SQL, type BranchSession } from './branch-session.ts';
 import {
-  ASSIGN_SQL,
+  EXECUTE_BEFORE_PREPARE_SQL,
+  EXECUTE_PROBE_SQL,
+  EXECUTE_UNLOCK_SQL,
+  type BranchSession,
+} from './branch-session.ts';
+import {
+  BEFORE_PREPARE_SQL,
   beginSql,
   changesRows,
   CONSTRAINTS_SQL,
@@ -134,21 +139,21 @@ export class PostgresBranch implements Branch {
       this.#release(true);
       return { kind: 'no', error };
     }
-    // Who has a hand on the client may have begun another transaction on it.
-    const isSure = this.#xid !== undefined && this.#isSetUp;
-    const assign = isSure ? [] : [ownStep(ASSIGN_SQL)];
+    const constraints = ownStep(CONSTRAINTS_SQL);
+    const before = ownStep(this.#isSetUp ? EXECUTE_BEFORE_PREPARE_SQL : BEFORE_PREPARE_SQL);
     const prepare = ownStep(prepareSql(gid));
     let failure: Error | undefined;
     try {
-      await this.#end([ownStep(SHOW_WARNINGS_SQL), ...assign, ownStep(CONSTRAINTS_SQL), prepare]);
+      await this.#run([constraints, before, prepare], 'simple');
     } catch (thrown) {
       failure = toError(thrown);
     }
-    const xid = assign[0]?.row?.[0] ?? this.#xid;
+    const xid = before.row?.[0] ?? undefined;
     this.#xid ??= xid;
     const circumstances = this.#circumstances(failure);
-    const vote =
-      xid === this.#xid ? voteOf(prepare, circumstances) : voteOfAnother(prepare, circumstances);
+    // Who has a hand on the client may have begun another transaction on it.
+    const isOther = xid !== undefined && xid !== this.#xid;
+    const vote = isOther ? voteOfAnother(prepare, circumstances) : voteOf(prepare, circumstances);
     this.#release(failure !== undefined || vote.kind !== 'yes');
     return vote;
   }
@@ -188,13 +193,16 @@ export class PostgresBranch implements Branch {
     const commit = ownStep('commit');
     // From here on the deadline must not end the session: its COMMIT is the decision.
     this.#spec.signal.removeEventListener('abort', this.#onAbort);
-    const replyMs = Math.max(0, this.#spec.remainingMs()) + COMMIT_REPLY_EXTRA_MS;
+    // In whole seconds: Node keeps a list of its own for timers of each length.
+    const remainingMs = Math.ceil(Math.max(0, this.#spec.remainingMs()) / 1_000) * 1_000;
+    const replyMs = remainingMs + COMMIT_REPLY_EXTRA_MS;
     const cancelTimer = this.#host.runtime.after(replyMs, () => {
       this.#release(true);
     });
     let failure: Error | undefined;
     try {
-      await this.#end([ownStep(SHOW_WARNINGS_SQL), ownStep(CONSTRAINTS_SQL), commit]);
+      // A deferred trigger is the application's, too: behind it nothing hides what COMMIT has to say.
+      await this.#end([ownStep(CONSTRAINTS_SQL), ownStep(SHOW_WARNINGS_SQL), commit]);
     } catch (thrown) {
       failure = toError(thrown);
     } finally {

@@ -1,4 +1,5 @@
 import { ConfigError, toError } from '../errors.ts';
+import { throwIfAborted, type Cancelled } from '../cancellation.ts';
 import type { PoolClientLike, PoolLike } from '../postgres/client.ts';
 import { untilAborted } from '../patience.ts';
 import { ConnectionGroup, type RunCommand } from '../postgres/dedicated-connection.ts';
@@ -220,7 +221,7 @@ export class PostgresParticipant implements Participant, BranchHost {
     return { kind: 'listed', server: facts.server, branches, slots };
   }
 
-  async acquire(signal: AbortSignal): Promise<BranchSession> {
+  async acquire(signal: Cancelled): Promise<BranchSession> {
     for (let checkout = 1; checkout <= CHECKOUTS_MAX; checkout += 1) {
       const client = await this.#checkOut(signal);
       const status = client.getTransactionStatus?.();
@@ -262,7 +263,7 @@ export class PostgresParticipant implements Participant, BranchHost {
   }
 
   /** The deadline counts here too: a new connection may be as silent as any. */
-  async #lookAt(client: PoolClientLike, signal: AbortSignal): Promise<BranchSession> {
+  async #lookAt(client: PoolClientLike, signal: Cancelled): Promise<BranchSession> {
     // Until a branch listens, nobody does, and an unheard error ends the process.
     client.on('error', ignoreError);
     const session = await untilAborted(signal, this.#setUp(client));
@@ -379,8 +380,8 @@ export class PostgresParticipant implements Participant, BranchHost {
     return this.#registered === undefined || isSameDatabase(this.#registered, server);
   }
 
-  async #checkOut(signal: AbortSignal): Promise<PoolClientLike> {
-    signal.throwIfAborted();
+  async #checkOut(signal: Cancelled): Promise<PoolClientLike> {
+    throwIfAborted(signal);
     const checkout = this.#options.pool.connect();
     try {
       return await untilAborted(signal, checkout);

@@ -84,10 +84,12 @@ export class DedicatedConnection {
    * reply is lost or late: the command may then have been carried out, now or later.
    */
   async run<Row = Record<string, unknown>>(command: Command): Promise<CommandReply<Row>> {
-    const [reply] = await this.runAdjacent<Row>([command]);
-    if (reply === undefined) throw new Error('unreachable: one command has one reply');
-    if (reply.status === 'rejected') throw reply.reason;
-    return reply.value;
+    this.#pending += 1;
+    try {
+      return await this.#submit<Row>(await this.#connect(), command);
+    } finally {
+      this.#pending -= 1;
+    }
   }
 
   /**

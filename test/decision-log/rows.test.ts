@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { CommitRequest } from '../../src/decision-log/decision-log.ts';
 import {
   answerAll,
-  decideValues,
+  decideCommand,
   isWithoutPartition,
   sqlstateOf,
   standingOf,
@@ -65,13 +65,18 @@ it('the values of a decision: epoch, ids, labels, evidence and keys, in one orde
     request('a', { label: 'order 456', branches: [evidence] }),
     request('b', { idempotencyKey: 'k' }),
   ];
-  const [epoch, ids, labels, branches, keys] = decideValues(group);
+  const [epoch, ids, labels, branches, keys] = decideCommand(group).values ?? [];
   expect([epoch, ids, labels, keys]).toEqual(['one', ['a', 'b'], ['order 456', null], [null, 'k']]);
   const recorded = { participant: 'orders', branch: 2, xid: '700', system: '7' };
   expect((branches as string[]).map((text) => JSON.parse(text) as unknown)).toEqual([
     [{ ...recorded, timeline: '00000001' }],
     [],
   ]);
+  // Without a key in the group the statement that knows none.
+  expect(decideCommand(group).name).toBe('pgxa_decide');
+  const unkeyed = decideCommand(group.slice(0, 1));
+  expect(unkeyed.name).toBe('pgxa_decide_unkeyed');
+  expect(unkeyed.values).toHaveLength(4);
 });
 
 it('a row is read back as it was written', () => {

@@ -42,7 +42,7 @@ describe('a pool of our own, whose sessions are set up once', () => {
       lock_timeout: '3s',
       statement_timeout: '20s',
       idle_in_transaction_session_timeout: '30s',
-      prepared: ['pgxa_probe', 'pgxa_unlock'],
+      prepared: ['pgxa_before_prepare', 'pgxa_probe', 'pgxa_unlock'],
     };
     expect(await limits()).toEqual(usual);
     const short = (await limits(1_000)) as Record<string, string>;

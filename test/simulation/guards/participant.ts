@@ -63,6 +63,11 @@ export const PARTICIPANT_GUARDS: readonly Guard[] = [
         `set local client_min_messages = warning`,
         `set local client_min_messages = error`,
       ),
+      without(
+        'participant/branch-statements.ts',
+        `set_config('client_min_messages', 'warning', true)`,
+        `set_config('client_min_messages', 'error', true)`,
+      ),
     ],
   },
   {

@@ -49,7 +49,7 @@ function decide(text: string): (session: Session, wire: WireStatement) => Answer
         label: texts(labels)[at] ?? null,
         branches: texts(branches)[at] ?? '[]',
       })
-        ? [{ id, key: texts(keys)[at] ?? undefined }]
+        ? [{ id, key: texts(keys ?? [])[at] ?? undefined }]
         : [],
     );
     for (const { id, key } of decided) {
@@ -333,7 +333,11 @@ function pattern(
 
 // prettier-ignore
 export const LOG_STATEMENTS: readonly StatementPattern[] = [
-  pattern('decide', is(sql.DECIDE_SQL), decide),
+  pattern(
+    'decide',
+    (text) => text === sql.DECIDE_SQL || text === sql.DECIDE_UNKEYED_SQL,
+    decide,
+  ),
   pattern('settle', is(sql.ABORT_SQL), runs(abort)),
   pattern('decisions', is(sql.DECISIONS_SQL), runs(decisions)),
   pattern('keys', is(sql.KEYS_SQL), runs((session, { values }) =>

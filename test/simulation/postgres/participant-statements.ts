@@ -1,11 +1,15 @@
 /** What pgxa asks a participant, and what the simulated application does there. */
 import {
-  ASSIGN_SQL,
+  BEFORE_PREPARE_SQL,
   CONSTRAINTS_SQL,
   POOLED_PROBE_SQL,
   UNLOCK_SQL,
 } from '../../../src/participant/branch-statements.ts';
-import { EXECUTE_PROBE_SQL, EXECUTE_UNLOCK_SQL } from '../../../src/participant/branch-session.ts';
+import {
+  EXECUTE_BEFORE_PREPARE_SQL,
+  EXECUTE_PROBE_SQL,
+  EXECUTE_UNLOCK_SQL,
+} from '../../../src/participant/branch-session.ts';
 import { LIST_BARRIER_SQL } from '../../../src/participant/listing.ts';
 import { SERVER_FACTS_SQL, STATUS_BARRIER_SQL } from '../../../src/participant/server-facts.ts';
 import { SAFE_PATH_SQL } from '../../../src/postgres/safe-path.ts';
@@ -29,7 +33,7 @@ const STATUS = fieldsOf(`${FACT_COLUMNS} status`);
 const LISTING = fieldsOf('listing:jsonb');
 const PROBE = fieldsOf('pg_current_xact_id_if_assigned pg_backend_pid:int4');
 const POOLED_PROBE = fieldsOf('pg_current_xact_id_if_assigned pg_backend_pid:int4 incarnation');
-const ASSIGN = fieldsOf('pg_current_xact_id');
+const BEFORE_PREPARE = fieldsOf('pg_current_xact_id set_config pg_advisory_unlock_all');
 const GONE = fieldsOf('here:bool gone:bool');
 const SET_CONFIG = fieldsOf('set_config');
 const TERMINATE = fieldsOf('pg_terminate_backend:bool');
@@ -142,8 +146,12 @@ function showWarnings(text: string): (session: Session) => Answer {
   };
 }
 
-function assign(session: Session): Answer {
-  return rowsAnswer(ASSIGN, [[String(session.assignXid())]]);
+function beforePrepare(session: Session): Answer {
+  const xid = String(session.assignXid());
+  // A guard that is removed hides them instead.
+  if (BEFORE_PREPARE_SQL.includes("'warning'")) session.settings.hidesWarnings = false;
+  releaseAdvisory(session);
+  return rowsAnswer(BEFORE_PREPARE, [[xid, 'warning', '']]);
 }
 
 function constraints(session: Session): Answer {
@@ -151,9 +159,13 @@ function constraints(session: Session): Answer {
   return { tag: 'SET CONSTRAINTS' };
 }
 
-function unlock(session: Session): Answer {
+function releaseAdvisory(session: Session): void {
   const { advisory } = session.server;
   for (const [key, holder] of advisory) if (holder === session) advisory.delete(key);
+}
+
+function unlock(session: Session): Answer {
+  releaseAdvisory(session);
   return rowsAnswer(UNLOCK, [['']]);
 }
 
@@ -292,7 +304,11 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
     (text) => text.startsWith('set local client_min_messages = '),
     (text) => showWarnings(text),
   ),
-  pattern('assign', is(ASSIGN_SQL), () => assign),
+  pattern(
+    'before-prepare',
+    (text) => text === BEFORE_PREPARE_SQL || text === EXECUTE_BEFORE_PREPARE_SQL,
+    () => beforePrepare,
+  ),
   pattern(
     'prepare-statement',
     (text) => text.startsWith('prepare pgxa_'),

@@ -80,7 +80,7 @@ const ACCOMPANY = new Set([
   'nothing',
   'unlock',
   'look',
-  'assign',
+  'before-prepare',
   'constraints',
   'probe',
   'pooled-probe',

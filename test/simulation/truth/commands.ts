@@ -1,7 +1,7 @@
 /** Random commands for the comparison: all that pgxa sends, and what can be sent in the wrong moment. */
 import * as sql from '../../../src/decision-log/statements.ts';
 import {
-  ASSIGN_SQL,
+  BEFORE_PREPARE_SQL,
   CONSTRAINTS_SQL,
   POOLED_PROBE_SQL,
   SHOW_WARNINGS_SQL,
@@ -110,14 +110,13 @@ export class CommandSource {
   }
 
   #vote(session: number): Command {
-    const end = this.#random.chance(0.8) ? `prepare transaction '${this.#gid()}'` : 'commit';
-    const assign = this.#random.chance(0.7) ? [{ text: ASSIGN_SQL }] : [];
+    const prepares = this.#random.chance(0.8);
+    const end = prepares ? `prepare transaction '${this.#gid()}'` : 'commit';
     const request = [
-      { text: SHOW_WARNINGS_SQL, together: true },
-      ...assign,
-      { text: CONSTRAINTS_SQL },
-      { text: end },
-      { text: UNLOCK_SQL },
+      { text: CONSTRAINTS_SQL, together: true },
+      ...(prepares
+        ? [{ text: BEFORE_PREPARE_SQL }, { text: end }]
+        : [{ text: SHOW_WARNINGS_SQL }, { text: end }, { text: UNLOCK_SQL }]),
     ];
     return {
       name: `vote: ${end}`,
@@ -234,6 +233,7 @@ export class CommandSource {
         idsView,
       ],
       [sql.DECIDE_SQL, [epoch, ids, each(null), each('[]'), each(null)], idsView],
+      [sql.DECIDE_UNKEYED_SQL, [epoch, ids, each('label'), each(branches)], idsView],
       [sql.ABORT_SQL, ['recovery', ids, each(epoch)], idsView],
       [sql.DECISIONS_SQL, [ids], decisionsView],
       [sql.KEYS_SQL, [['key 1', 'key 2', 'key 3']], sorted],
