@@ -39,7 +39,7 @@ export function planOf(options: BenchOptions): Plan {
 function paceOf({ quick, rounds, seconds, warmUp }: BenchOptions): Pace {
   return {
     rounds: rounds ?? (quick === true ? 3 : 5),
-    seconds: seconds ?? (quick === true ? 1 : 5),
+    seconds: seconds ?? (quick === true ? 0.9 : 5),
     warmUpSeconds: warmUp ?? (quick === true ? 4 : 12),
   };
 }
