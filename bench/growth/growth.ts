@@ -1,5 +1,6 @@
 /** How the cost of a transaction grows, with what: one measurement by name. */
 import { measureAll, withBench } from '../speed/bench.ts';
+import { groupOf } from '../speed/group.ts';
 import type { Case, Pace } from '../speed/measure.ts';
 import { spreadOf } from '../speed/statistics.ts';
 import { decisions } from './decisions.ts';
@@ -41,6 +42,8 @@ export async function runGrowth(what: string, options: GrowthOptions): Promise<o
   return found;
 }
 
+const CONTENDERS = ['local-commits', 'hand-parallel', 'pgxa'] as const;
+
 function caseOf(differs: Partial<Case>): Case {
   return {
     workload: 'one-row',
@@ -48,7 +51,8 @@ function caseOf(differs: Partial<Case>): Case {
     concurrency: 32,
     latencyMs: 0,
     logLatencyMs: 0,
-    contenders: ['local-commits', 'hand-parallel', 'pgxa'],
+    contenders: CONTENDERS,
+    counted: CONTENDERS,
     ...differs,
   };
 }
@@ -58,9 +62,10 @@ async function series(cases: readonly Case[], options: GrowthOptions): Promise<o
     rounds: options.rounds ?? 3,
     seconds: options.seconds ?? 5,
     warmUpSeconds: 4,
-    counted: ['local-commits', 'hand-parallel', 'pgxa'],
   };
-  const results = await withBench(cases, undefined, (bench) => measureAll(bench, cases, pace));
+  // Each in processes of its own: a thousand idle sessions of the last case would weigh on the first one.
+  const groups = cases.map((one) => groupOf([one]));
+  const results = await withBench(cases, undefined, (bench) => measureAll(bench, groups, pace));
   return results.map(({ case: one, results: contenders }) => ({
     participants: one.participants,
     concurrency: one.concurrency,

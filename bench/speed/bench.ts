@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 
 import { chartOf } from './chart.ts';
+import { concurrencyMaxOf, groupsOf, type Group } from './group.ts';
 import { measure, type Bench, type Case, type CaseResult, type Pace } from './measure.ts';
 import { planOf, type BenchOptions } from './plan.ts';
 import { figuresOf } from './ratios.ts';
@@ -15,7 +16,7 @@ export function runBench(
 ): Promise<{ json: string; chart: string }> {
   const { cases, pace } = planOf(options);
   return withBench(cases, profiles, async (bench) => {
-    const done = await measureAll(bench, cases, pace);
+    const done = await measureAll(bench, groupsOf(cases), pace);
     const figures = figuresOf(done);
     console.log(`\n${figuresTable(figures)}`);
     return {
@@ -27,20 +28,21 @@ export function runBench(
 
 export async function measureAll(
   bench: Bench,
-  cases: readonly Case[],
+  groups: readonly Group[],
   pace: Pace,
 ): Promise<CaseResult[]> {
   const { setting, tell } = bench;
+  const count = groups.reduce((sum, { cases }) => sum + cases.length, 0);
   tell(
     `PostgreSQL ${setting.postgres}, a flush takes ${setting.flushMs.toFixed(2)} ms, ` +
-      `${cases.length} cases of ${pace.rounds} rounds`,
+      `${count} cases of ${pace.rounds} rounds`,
   );
   const done: CaseResult[] = [];
-  for (const one of cases) {
-    tell(`\n${titleOf(one)}`);
-    const result = await measure(bench, one, pace);
-    done.push(result);
-    console.log(tableOf(result));
+  for (const group of groups) {
+    tell(`\n${group.cases.map(titleOf).join('\n')}`);
+    const results = await measure(bench, group, pace);
+    done.push(...results);
+    for (const result of results) console.log(tableOf(result));
   }
   return done;
 }
@@ -55,7 +57,7 @@ export async function withBench<T>(
   try {
     const setting = await openSetting(
       Math.max(...cases.map((one) => one.participants)),
-      Math.max(...cases.map((one) => one.concurrency)),
+      concurrencyMaxOf(cases),
     );
     try {
       return await work({ setting, script, nodeArguments: profiling(profiles), tell });

@@ -1,8 +1,9 @@
-/** One case: its contenders in turn, round after round, and a check after every run. */
+/** One group of cases: its contenders in turn, round after round, and a check after every run. */
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { CONTENDERS, type ContenderName } from './contenders/contenders.ts';
 import type { ContenderSetting } from './contenders/contender.ts';
+import type { Group } from './group.ts';
 import { costOf, difference, type ServerCost } from './server-cost.ts';
 import { delayed, inDoubtIn, sumsOf, type Database, type Setting } from './setting.ts';
 import { percentile } from './statistics.ts';
@@ -19,14 +20,15 @@ export interface Case {
   /** Added to every round trip to the log. */
   readonly logLatencyMs: number;
   readonly contenders: readonly ContenderName[];
+  /** Of these also the servers' cost is counted, in a run of its own. */
+  readonly counted: readonly ContenderName[];
 }
 
 export interface Pace {
   readonly rounds: number;
+  /** Of each contender alike, once for each group of cases. */
   readonly warmUpSeconds: number;
   readonly seconds: number;
-  /** Contenders whose servers' cost is counted, in a run of its own. */
-  readonly counted: readonly ContenderName[];
 }
 
 export interface RoundResult {
@@ -47,13 +49,22 @@ export interface CountedCost {
 }
 
 export interface ContenderResult {
+  /** What its process had run before the first round. */
+  readonly warmUpTransactions: number;
   readonly rounds: readonly RoundResult[];
   /** The log first. */
   readonly servers: readonly CountedCost[] | undefined;
 }
 
+/** What each contender was given, at a concurrency that may be above the case's own. */
+export interface WarmUp {
+  readonly seconds: number;
+  readonly concurrency: number;
+}
+
 export interface CaseResult {
   readonly case: Case;
+  readonly warmUp: WarmUp;
   readonly results: ReadonlyMap<ContenderName, ContenderResult>;
 }
 
@@ -65,67 +76,111 @@ export interface Bench {
   readonly tell: (line: string) => void;
 }
 
-export async function measure(bench: Bench, one: Case, pace: Pace): Promise<CaseResult> {
+type Places = Pick<ContenderSetting, 'log' | 'participants'>;
+
+export async function measure(bench: Bench, group: Group, pace: Pace): Promise<CaseResult[]> {
   const { setting } = bench;
+  const [first] = group.cases;
   const places = await delayed(
-    { ...setting, participants: setting.participants.slice(0, one.participants) },
-    one.latencyMs,
-    one.logLatencyMs,
+    { ...setting, participants: setting.participants.slice(0, first.participants) },
+    first.latencyMs,
+    first.logLatencyMs,
   );
-  const given: ContenderSetting = { ...places, concurrency: one.concurrency };
+  const warmUp: WarmUp = { seconds: pace.warmUpSeconds, concurrency: group.concurrencyMax };
   try {
-    const rounds = await inTurn(bench, one, pace, given);
-    const results = new Map<ContenderName, ContenderResult>();
-    for (const contender of one.contenders) {
-      const servers = pace.counted.includes(contender)
-        ? await countCost(bench, one, pace, given, contender)
-        : undefined;
-      results.set(contender, { rounds: rounds.get(contender) ?? [], servers });
+    const { warmUps, rounds } = await inTurn(bench, group, pace, places);
+    const measured: CaseResult[] = [];
+    for (const one of group.cases) {
+      const results = new Map<ContenderName, ContenderResult>();
+      for (const contender of one.contenders) {
+        const servers = one.counted.includes(contender)
+          ? await countCost(bench, one, pace, places, contender)
+          : undefined;
+        results.set(contender, {
+          warmUpTransactions: warmUps.get(contender) ?? 0,
+          rounds: rounds.get(one)?.get(contender) ?? [],
+          servers,
+        });
+      }
+      measured.push({ case: one, warmUp, results });
     }
-    return { case: one, results };
+    return measured;
   } finally {
     await places.close();
   }
 }
 
+type Workers = ReadonlyMap<ContenderName, Worker>;
+type Rounds = ReadonlyMap<Case, ReadonlyMap<ContenderName, RoundResult[]>>;
+
 async function inTurn(
   bench: Bench,
-  one: Case,
+  group: Group,
   pace: Pace,
-  given: ContenderSetting,
-): Promise<Map<ContenderName, RoundResult[]>> {
+  places: Places,
+): Promise<{ warmUps: ReadonlyMap<ContenderName, number>; rounds: Rounds }> {
   const workers = new Map<ContenderName, Worker>();
-  const rounds = new Map<ContenderName, RoundResult[]>();
+  const rounds: Rounds = new Map(
+    group.cases.map((one) => [one, new Map(one.contenders.map((name) => [name, []]))]),
+  );
+  const given = { ...places, concurrency: group.concurrencyMax };
   try {
-    for (const contender of one.contenders) {
-      workers.set(contender, await openWorker(bench, one, given, contender));
-      rounds.set(contender, []);
+    for (const contender of group.contenders) {
+      workers.set(contender, await openWorker(bench, group.cases[0], given, contender));
     }
-    // The first round warms up: pools, plans, caches, and the code itself.
-    for (let round = 0; round <= pace.rounds; round += 1) {
-      // Nobody is always the first, or always behind the same one.
-      for (const contender of rotated(one.contenders, round)) {
-        const worker = workers.get(contender) as Worker;
-        const seconds = round === 0 ? pace.warmUpSeconds * warmUpFactor(one) : pace.seconds;
-        const result = await checkedRun(bench.setting, one, contender, worker, {
-          seconds,
-          latencies: true,
-        });
-        if (round === 0) continue;
-        rounds.get(contender)?.push(roundResultOf(result));
-        const rate = (result.transactions / result.seconds).toFixed(0);
-        bench.tell(`  round ${round}: ${contender} ${rate}/s`);
+    const warmUps = await warmUp(bench, group, pace, workers);
+    for (let round = 1; round <= pace.rounds; round += 1) {
+      for (const one of group.cases) {
+        // Nobody is always the first.
+        for (const contender of rotated(one.contenders, round)) {
+          const result = await runOnce(bench, one, pace, contender, workers);
+          rounds.get(one)?.get(contender)?.push(result);
+          const rate = result.transactionsPerSecond.toFixed(0);
+          bench.tell(`  round ${round}, concurrency ${one.concurrency}: ${contender} ${rate}/s`);
+        }
       }
     }
-    return rounds;
+    return { warmUps, rounds };
   } finally {
     await Promise.all([...workers.values()].map((worker) => worker.close()));
   }
 }
 
-/** The compiler warms up by transactions and not by seconds, and few at a time take longer for as many. */
-function warmUpFactor({ concurrency }: Case): number {
-  return concurrency < 8 ? 3 : 1;
+/** Pools, plans, caches, and the code itself; returns how many transactions each one came to. */
+async function warmUp(
+  { setting, tell }: Bench,
+  { cases, contenders, concurrencyMax }: Group,
+  { warmUpSeconds }: Pace,
+  workers: Workers,
+): Promise<ReadonlyMap<ContenderName, number>> {
+  const done = new Map<ContenderName, number>();
+  for (const contender of contenders) {
+    const { transactions } = await checkedRun(
+      setting,
+      cases[0],
+      contender,
+      workers.get(contender) as Worker,
+      { seconds: warmUpSeconds, concurrency: concurrencyMax, latencies: true },
+    );
+    done.set(contender, transactions);
+    tell(`  warm-up, concurrency ${concurrencyMax}: ${contender} ${transactions} transactions`);
+  }
+  return done;
+}
+
+async function runOnce(
+  { setting }: Bench,
+  one: Case,
+  { seconds }: Pace,
+  contender: ContenderName,
+  workers: Workers,
+): Promise<RoundResult> {
+  const worker = workers.get(contender) as Worker;
+  const { concurrency } = one;
+  // A pool closes what was idle for 10 s, the turns of the others: one transaction of each loop opens it anew.
+  const openAgain = { transactions: concurrency, concurrency, latencies: false };
+  const request = { seconds, concurrency, latencies: true };
+  return roundResultOf(await checkedRun(setting, one, contender, worker, openAgain, request));
 }
 
 export function openWorker(
@@ -138,30 +193,35 @@ export function openWorker(
   return Worker.open(script, { ...given, contender, workload }, named);
 }
 
-/** Runs, then looks whether the balances are what the transactions made them, and nothing is in doubt. */
+/**
+ * Runs one request after the other, then looks whether the balances are what the transactions made them, and
+ * nothing is in doubt; returns what came of the last one.
+ */
 export async function checkedRun(
   setting: Setting,
   { workload, participants }: Pick<Case, 'workload' | 'participants'>,
   contender: ContenderName,
   worker: Worker,
-  request: RunRequest,
+  ...requests: readonly [...RunRequest[], RunRequest]
 ): Promise<RunResult> {
   const before = await sumsOf(setting);
-  const result = await worker.run(request);
+  const results: RunResult[] = [];
+  for (const request of requests) results.push(await worker.run(request));
+  const transactions = results.reduce((sum, result) => sum + result.transactions, 0);
   await noneInDoubt(setting, contender);
   const after = await sumsOf(setting);
   const touched = CONTENDERS[contender].oneWriter ? 1 : participants;
   for (const [index, { name }] of setting.participants.entries()) {
     const each = index < touched ? changeOf(workload, index, touched) : 0;
-    const expected = (before[index] ?? 0) + each * result.transactions;
+    const expected = (before[index] ?? 0) + each * transactions;
     if (after[index] !== expected) {
       throw new Error(
         `${contender}: wrong sum of balances on ${name}: expected ${expected} after ` +
-          `${result.transactions} transactions, got ${after[index] ?? 'none'}`,
+          `${transactions} transactions, got ${after[index] ?? 'none'}`,
       );
     }
   }
-  return result;
+  return results.at(-1) as RunResult;
 }
 
 const SETTLED_WITHIN_MS = 10_000;
@@ -184,7 +244,7 @@ async function countCost(
   bench: Bench,
   one: Case,
   pace: Pace,
-  given: ContenderSetting,
+  places: Places,
   contender: ContenderName,
 ): Promise<CountedCost[]> {
   const { setting } = bench;
@@ -192,7 +252,9 @@ async function countCost(
   const costs = (): Promise<ServerCost[]> =>
     Promise.all(databases.map(({ server }) => costOf(server)));
   const before = await costs();
-  const worker = await openWorker(bench, one, given, contender);
+  const given = { ...places, concurrency: one.concurrency };
+  // A profile of it would replace that of the rounds.
+  const worker = await openWorker({ ...bench, nodeArguments: [] }, one, given, contender);
   let transactions = 0;
   try {
     const request = { seconds: pace.seconds, latencies: false };

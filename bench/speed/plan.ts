@@ -25,19 +25,22 @@ export interface Plan {
 }
 
 export function planOf(options: BenchOptions): Plan {
-  const cases = casesOf(options).map((one) => ({
-    ...one,
-    contenders: options.contenders ?? one.contenders,
-  }));
+  const cases = casesOf(options).map((one) => {
+    const contenders = options.contenders ?? one.contenders;
+    return {
+      ...one,
+      contenders,
+      counted: one.counted.filter((name) => contenders.includes(name)),
+    };
+  });
   return { cases, pace: paceOf(options) };
 }
 
 function paceOf({ quick, rounds, seconds, warmUp }: BenchOptions): Pace {
   return {
     rounds: rounds ?? (quick === true ? 3 : 5),
-    seconds: seconds ?? (quick === true ? 1.1 : 5),
-    warmUpSeconds: warmUp ?? (quick === true ? 2 : 3),
-    counted: quick === true ? ['pgxa'] : CONTENDER_NAMES,
+    seconds: seconds ?? (quick === true ? 0.9 : 5),
+    warmUpSeconds: warmUp ?? (quick === true ? 4 : 12),
   };
 }
 
@@ -48,6 +51,7 @@ const BASE: Case = {
   latencyMs: 0,
   logLatencyMs: 0,
   contenders: CONTENDER_NAMES,
+  counted: CONTENDER_NAMES,
 };
 
 /** With two writers at least; what touches one participant is measured where there are two. */
@@ -62,8 +66,9 @@ function casesOf(options: BenchOptions): readonly Case[] {
       {
         ...BASE,
         contenders: ['local-commits', 'hand-parallel', 'pgxa', 'plain', 'pgxa-one-writer'],
+        counted: ['pgxa'],
       },
-      { ...BASE, concurrency: 1, contenders: ['hand-parallel', 'pgxa'] },
+      { ...BASE, concurrency: 1, contenders: ['hand-parallel', 'pgxa'], counted: [] },
     ];
   }
   const far: Case = { ...BASE, latencyMs: 5, logLatencyMs: 5, contenders: SEVERAL };
@@ -88,12 +93,13 @@ function casesOf(options: BenchOptions): readonly Case[] {
 /** Every combination of what was asked for. */
 function crossed(options: BenchOptions): Case[] {
   const cases: Case[] = [];
+  const base: Case = { ...BASE, counted: options.quick === true ? ['pgxa'] : BASE.counted };
   for (const workload of options.workload ?? [BASE.workload])
     for (const participants of options.participants ?? [BASE.participants])
       for (const concurrency of options.concurrency ?? [BASE.concurrency])
         for (const latencyMs of options.latency ?? [0])
           for (const logLatencyMs of options.logLatency ?? [latencyMs])
-            cases.push({ ...BASE, workload, participants, concurrency, latencyMs, logLatencyMs });
+            cases.push({ ...base, workload, participants, concurrency, latencyMs, logLatencyMs });
   return cases;
 }
 

@@ -21,7 +21,7 @@ export function titleOf(one: Case): string {
 const median = (rounds: readonly RoundResult[], of: keyof RoundResult): number =>
   spreadOf(rounds.map((round) => round[of])).median;
 
-export function tableOf({ case: one, results }: CaseResult): string {
+export function tableOf({ case: one, warmUp, results }: CaseResult): string {
   const table = new Table({
     head: [
       'contender',
@@ -34,6 +34,7 @@ export function tableOf({ case: one, results }: CaseResult): string {
       'server CPU ms/tx',
       'WAL flushes/tx: log, participants',
       'retried',
+      'warm-up tx',
     ],
     style: { head: [], border: [], compact: true },
   });
@@ -52,9 +53,11 @@ export function tableOf({ case: one, results }: CaseResult): string {
       serverCpuOf(result),
       flushesOf(result),
       String(rounds.reduce((sum, { retried }) => sum + retried, 0)),
+      String(result.warmUpTransactions),
     ]);
   }
-  return `\n${titleOf(one)}\n${table.toString()}`;
+  const before = `behind ${warmUp.seconds} s of warm-up at concurrency ${warmUp.concurrency}`;
+  return `\n${titleOf(one)}; ${before}\n${table.toString()}`;
 }
 
 function flushesOf({ servers }: ContenderResult): string {
@@ -108,8 +111,9 @@ export function jsonOf(
     ratios: medians(ratios),
     ...medians(others),
     spreads: { ...ratios, ...others },
-    cases: cases.map(({ case: one, results }) => ({
+    cases: cases.map(({ case: one, warmUp, results }) => ({
       ...one,
+      warmUp,
       results: Object.fromEntries(results),
     })),
   };

@@ -15,6 +15,8 @@ export interface RunRequest {
   /** Ends the loops after this time, or after so many transactions. */
   readonly seconds?: number;
   readonly transactions?: number;
+  /** Transactions at a time, at most as many as the contender's pools have sessions; these by default. */
+  readonly concurrency?: number;
   /** All latencies come back, sorted; without it only the counts. */
   readonly latencies: boolean;
 }
@@ -83,6 +85,7 @@ function describe(error: unknown): string {
 async function run(request: RunRequest): Promise<RunResult> {
   if (opened === undefined) throw new Error('run before open');
   const { contender, plan } = opened;
+  const { concurrency = plan.concurrency } = request;
   const participants = CONTENDERS[plan.contender].oneWriter ? 1 : plan.participants.length;
   const latencies: number[] = [];
   let retried = 0;
@@ -94,7 +97,7 @@ async function run(request: RunRequest): Promise<RunResult> {
   const loop = async (which: number): Promise<void> => {
     while (left > 0 && performance.now() < untilMs) {
       left -= 1;
-      const work = workOf(plan.workload, participants, which, plan.concurrency);
+      const work = workOf(plan.workload, participants, which, concurrency);
       const sentMs = performance.now();
       for (;;) {
         try {
@@ -109,7 +112,7 @@ async function run(request: RunRequest): Promise<RunResult> {
       done += 1;
     }
   };
-  await Promise.all(Array.from({ length: plan.concurrency }, (_, which) => loop(which)));
+  await Promise.all(Array.from({ length: concurrency }, (_, which) => loop(which)));
   const seconds = (performance.now() - began) / 1_000;
   const { user, system } = process.cpuUsage(cpu);
   (globalThis as { gc?: () => void }).gc?.();

@@ -9,7 +9,7 @@ export interface Place {
 export interface ContenderSetting {
   readonly participants: readonly Place[];
   readonly log: Place;
-  /** Transactions at a time, and so clients in each pool. */
+  /** Transactions at a time at most, and so clients in each pool. */
   readonly concurrency: number;
 }
 
