@@ -31,12 +31,20 @@ function decide(text: string): (session: Session, wire: WireStatement) => Answer
   const fenced = text.includes('retired_at is null');
   const locksEpoch = text.includes('for key share');
   const keepsKeys = text.includes('insert into pgxa.idempotency');
+  const tagged = (decided: readonly { readonly id: string }[]): Answer => {
+    const answer = rowsAnswer(
+      IDS,
+      decided.map(({ id }) => [id]),
+    );
+    const isInsert = text === sql.DECIDE_UNKEYED_SQL;
+    return isInsert ? { ...answer, tag: `INSERT 0 ${decided.length}` } : answer;
+  };
   return (session, { values: [epochValue, ids, labels, branches, keys] }) => {
     const epoch = String(epochValue);
     session.refuseOnStandby();
     if (locksEpoch) session.lock(`coordinator:${epoch}`, 'key-share');
     const coordinator = session.server.data.coordinators.get(epoch);
-    if (coordinator === undefined || (fenced && coordinator.retired)) return rowsAnswer(IDS, []);
+    if (coordinator === undefined || (fenced && coordinator.retired)) return tagged([]);
     const order = texts(ids)
       .map((id, at) => ({ id: id ?? '', at }))
       .sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -55,10 +63,7 @@ function decide(text: string): (session: Session, wire: WireStatement) => Answer
     for (const { id, key } of decided) {
       if (key !== undefined && keepsKeys) insertKey(session, key, id);
     }
-    return rowsAnswer(
-      IDS,
-      decided.map(({ id }) => [id]),
-    );
+    return tagged(decided);
   };
 }
 
