@@ -119,6 +119,18 @@ export const COORDINATOR_GUARDS: readonly Guard[] = [
     ],
   },
   {
+    name: 'a lost vote is judged by what the commit that stands recorded',
+    invariant: 6,
+    direction: 'operator, then a crash',
+    patches: [
+      without(
+        'coordinator/protocol.ts',
+        `asRecorded(toFinishOf(transaction, context, voted), recorded)`,
+        `toFinishOf(transaction, context, voted)`,
+      ),
+    ],
+  },
+  {
     name: 'a branch that had refused is recorded when an operator commits',
     invariant: 5,
     patches: [
