@@ -37,7 +37,7 @@
  * Obermarck, "Transaction Management in the R* Distributed Database Management System" (1986) for
  * presumed abort and the read-only vote.
  */
-import type { DecideReply } from '../decision-log/decision-log.ts';
+import type { DecideReply, RecordedBranch } from '../decision-log/decision-log.ts';
 import { HeuristicOutcomeError, OutcomeUnknownError, type RolledBackError } from '../errors.ts';
 import type { Branch } from '../participant/participant.ts';
 import type { DecidedBy, Decision, Vote } from '../states.ts';
@@ -54,7 +54,7 @@ import {
   rolledBackBy,
   votedNo,
 } from './rolled-back.ts';
-import { settleByRegister, settleInBackground, SETTLE_PATIENCE_MS } from './settle.ts';
+import { asRecorded, settleByRegister, settleInBackground, SETTLE_PATIENCE_MS } from './settle.ts';
 
 type YesVote = Extract<Vote, { kind: 'yes' }>;
 interface Voted {
@@ -197,7 +197,8 @@ async function commitTwoPhase(
     await finishDecided(transaction, context, 'abort', prepared);
     throw decided.error;
   }
-  const pending = await finishDecided(transaction, context, 'commit', prepared);
+  const { recorded } = decided;
+  const pending = await finishDecided(transaction, context, 'commit', prepared, recorded);
   await followed;
   await context.faultHook?.('after-finish', transaction.id);
   return { mode: 'two-phase', pending };
@@ -231,8 +232,17 @@ function isPrepared(voted: Voted): voted is YesVoted {
   return voted.vote.kind === 'yes';
 }
 
+function mayBePrepared({ vote }: Voted): boolean {
+  return vote.kind === 'yes' || vote.kind === 'unknown';
+}
+
 type Decided =
-  | { readonly kind: 'decided'; readonly decision: 'commit' }
+  | {
+      readonly kind: 'decided';
+      readonly decision: 'commit';
+      /** Where it was read in the register: perhaps somebody else has decided it. */
+      readonly recorded?: readonly RecordedBranch[];
+    }
   | { readonly kind: 'decided'; readonly decision: 'abort'; readonly error: RolledBackError }
   | { readonly kind: 'unknown'; readonly error: Error };
 
@@ -279,7 +289,8 @@ async function settle(
   const { decision, decidedBy: by } = settled;
   const duplicateOf = reply.kind === 'already-done' ? reply.transactionId : undefined;
   const decided = decidedBy(transaction, context, decision, by, duplicateOf, cause);
-  if (reply.kind !== 'refused' || decision === 'commit' || by !== 'coordinator') return decided;
+  if (decision === 'commit') return { kind: 'decided', decision, recorded: settled.branches };
+  if (reply.kind !== 'refused' || by !== 'coordinator') return decided;
   return { kind: 'decided', decision, error: logRefused(transaction, reply.error) };
 }
 
@@ -317,7 +328,7 @@ async function abandon(
   voted: readonly Voted[],
   dissent: Voted | undefined,
 ): Promise<Committed> {
-  const toFinish = voted.filter(({ vote }) => vote.kind === 'yes' || vote.kind === 'unknown');
+  const toFinish = voted.filter(mayBePrepared);
   if (toFinish.length > 0) {
     transaction.setState('deciding');
     const settled = await settleByRegister(transaction, context);
@@ -333,7 +344,7 @@ async function abandon(
       decision,
       decidedBy: by,
     });
-    if (decision === 'commit') return obeyCommit(transaction, context, voted, toFinish);
+    if (decision === 'commit') return obeyCommit(transaction, context, voted, settled.branches);
   }
   await context.faultHook?.('before-rollback-prepared', transaction.id);
   await finishDecided(transaction, context, 'abort', toFinish);
@@ -345,8 +356,9 @@ async function obeyCommit(
   transaction: ProtocolTransaction,
   context: ProtocolContext,
   voted: readonly Voted[],
-  toFinish: readonly Voted[],
+  recorded: readonly RecordedBranch[],
 ): Promise<Committed> {
+  const toFinish = voted.filter(mayBePrepared);
   const refused = voted.filter(({ vote, writes }) => writes && vote.kind === 'no');
   for (const { branch, gid } of refused) {
     const { participant } = branch;
@@ -360,7 +372,7 @@ async function obeyCommit(
       evidence,
     );
   }
-  const pending = await finishDecided(transaction, context, 'commit', toFinish);
+  const pending = await finishDecided(transaction, context, 'commit', toFinish, recorded);
   if (refused.length === 0) return { mode: 'two-phase', pending };
   throw new HeuristicOutcomeError(
     `an operator decided commit, and ${refused.length} of ${voted.length} branches had refused to prepare`,
@@ -374,9 +386,10 @@ async function finishDecided(
   context: ProtocolContext,
   decision: Decision,
   branches: readonly Voted[],
+  recorded: readonly RecordedBranch[] = [],
 ): Promise<string[]> {
   transaction.setState(decision === 'commit' ? 'committing' : 'rolling-back');
-  const toFinish = branches.map(toFinishOf);
+  const toFinish = branches.map((voted) => asRecorded(toFinishOf(voted), recorded));
   const ended = decision === 'commit' ? 'committed' : 'rolled-back';
   try {
     const pending = await finishAll(transaction, context, decision, toFinish);

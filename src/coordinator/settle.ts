@@ -1,4 +1,5 @@
 import { retryUntil, type BackoffLimits } from '../backoff.ts';
+import type { RecordedBranch } from '../decision-log/decision-log.ts';
 import { toError } from '../errors.ts';
 import type { DecidedBy, Decision } from '../states.ts';
 import { finishAll, type BranchToFinish } from './finish.ts';
@@ -11,11 +12,17 @@ const FOREGROUND: BackoffLimits = { firstMs: 20, maxMs: 500 };
 const BACKGROUND: BackoffLimits = { firstMs: 250, maxMs: 5_000 };
 
 export type Settled =
-  | { readonly kind: 'settled'; readonly decision: Decision; readonly decidedBy: DecidedBy }
+  | {
+      readonly kind: 'settled';
+      readonly decision: Decision;
+      readonly decidedBy: DecidedBy;
+      /** What a commit that stands has recorded of its branches. */
+      readonly branches: readonly RecordedBranch[];
+    }
   | { readonly kind: 'unknown'; readonly error: Error };
 
 /** The register is shut for the day of this transaction: nobody can decide it any more, so nobody can commit it. */
-const FORGOTTEN = { decision: 'abort', decidedBy: 'coordinator' } as const;
+const FORGOTTEN = { decision: 'abort', decidedBy: 'coordinator', branches: [] } as const;
 
 /**
  * Invariant 4: the fate of a decision is open, so write abort; if that wins the transaction is
@@ -40,15 +47,39 @@ export function settleInBackground(
     const settled = await settleUntil(transaction, context, forEver, BACKGROUND, signal);
     // Closed before the log answered: recovery settles it.
     if (settled.kind === 'unknown') return;
-    const { decision, decidedBy } = settled;
+    const { decision, decidedBy, branches } = settled;
     context.publish('transaction:decided', { transactionId: transaction.id, decision, decidedBy });
     transaction.setState(decision === 'commit' ? 'committing' : 'rolling-back');
     try {
-      await finishAll(transaction, context, decision, toFinish);
+      const recorded = decision === 'commit' ? branches : [];
+      const known = toFinish.map((branch) => asRecorded(branch, recorded));
+      await finishAll(transaction, context, decision, known);
     } finally {
       transaction.setState(decision === 'commit' ? 'committed' : 'rolled-back');
     }
   });
+}
+
+/**
+ * Whoever wrote a commit had proof that its branches were prepared, and recorded their xids. That is a yes, also where
+ * this coordinator's own vote was lost: nothing of the branch is on its way any more, and its xid is flushed, so a crash of
+ * the server since then makes it no weaker. A branch that the commit does not name keeps what is known of it here.
+ */
+export function asRecorded(
+  branch: BranchToFinish,
+  recorded: readonly RecordedBranch[],
+): BranchToFinish {
+  const { participant, evidence } = branch;
+  const proof = recorded.find(
+    (one) =>
+      one.participant === participant &&
+      one.branch === evidence.branch &&
+      one.systemIdentifier === evidence.server.systemIdentifier,
+  );
+  if (proof?.xid === undefined) return branch;
+  const { xid, timeline } = proof;
+  const server = { ...evidence.server, timeline };
+  return { ...branch, evidence: { ...evidence, xid, server }, fenceFirst: false };
 }
 
 async function settleUntil(

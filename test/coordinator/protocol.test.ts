@@ -7,6 +7,16 @@ import { describe, expect, it } from 'vitest';
 import type { Decision } from '../../src/states.ts';
 import { LOST, play } from './scripted-commit.ts';
 
+const COMMIT_BILLING = 'finish commit e-t-2 billing';
+/** As somebody else has seen it prepared: behind a failover, with its own xid. */
+const RECORDED = {
+  participant: 'billing',
+  branch: 2,
+  xid: '701',
+  systemIdentifier: '7',
+  timeline: '00000002',
+};
+
 const voted = (participant: string, vote: string) =>
   expect.objectContaining({
     name: 'branch:voted',
@@ -158,6 +168,19 @@ describe('the log answers the decision with', () => {
     expect(events).toContainEqual(decided('commit', 'operator'));
   });
 
+  it('silence, and a commit stands that was recorded on a later timeline: finished by what it recorded', async () => {
+    const { evidence } = await play({
+      decide: { kind: 'unknown', error: LOST },
+      stands: 'commit',
+      standsBy: 'operator',
+      recorded: [RECORDED],
+    });
+    expect(evidence).toMatchObject([
+      { participant: 'orders', server: { timeline: '00000001' } },
+      { participant: 'billing', server: { timeline: '00000002' } },
+    ]);
+  });
+
   it('silence, and then it is away: unknown, and settled in the background', async () => {
     const { answer, steps, states } = await play({
       decide: { kind: 'unknown', error: LOST },
@@ -205,6 +228,24 @@ describe('a transaction that is abandoned', () => {
     });
     expect(answer).toEqual({ mode: 'two-phase', pending: [] });
     expect(steps.join()).not.toContain('record');
+    expect(steps.indexOf('fence billing')).toBeLessThan(steps.indexOf(COMMIT_BILLING));
+    expect(steps).toContain('fence billing');
+  });
+
+  it('the same, and the commit names the branch of the lost vote: finished by that, as after a yes', async () => {
+    const { answer, steps, evidence } = await play({
+      votes: { orders: 'yes', billing: 'unknown' },
+      stands: 'commit',
+      standsBy: 'operator',
+      recorded: [RECORDED],
+    });
+    expect(answer).toEqual({ mode: 'two-phase', pending: [] });
+    expect(steps.slice(-2)).toEqual(['finish commit e-t-1 orders', COMMIT_BILLING]);
+    expect(steps.join()).not.toContain('fence');
+    expect(evidence).toMatchObject([
+      { participant: 'orders', xid: '700', server: { timeline: '00000001' } },
+      { participant: 'billing', xid: '701', server: { timeline: '00000002', databaseOid: '5' } },
+    ]);
   });
 });
 

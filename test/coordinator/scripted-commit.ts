@@ -6,17 +6,26 @@ import type {
   ProtocolContext,
   ProtocolTransaction,
 } from '../../src/coordinator/protocol-context.ts';
-import type { DecideReply, DecisionLog } from '../../src/decision-log/decision-log.ts';
+import type {
+  DecideReply,
+  DecisionLog,
+  RecordedBranch,
+} from '../../src/decision-log/decision-log.ts';
 import { RolledBackError } from '../../src/errors.ts';
-import type { Branch, Participant } from '../../src/participant/participant.ts';
+import type { Branch, FinishRequest, Participant } from '../../src/participant/participant.ts';
 import { systemRuntime, type Runtime } from '../../src/runtime.ts';
-import { isLegalEdge, type BranchWork, type Decision, type Vote } from '../../src/states.ts';
+import {
+  isLegalEdge,
+  type BranchEvidence,
+  type BranchWork,
+  type Decision,
+  type Vote,
+} from '../../src/states.ts';
 import type { FinishResult, OnePhaseReply, TransactionState } from '../../src/states.ts';
 
 export const LOST = new Error('connection lost');
 
 const EVIDENCE = {
-  branch: 1,
   xid: '700',
   incarnation: '1 ',
   server: { systemIdentifier: '7', timeline: '00000001', databaseOid: '5' },
@@ -35,6 +44,8 @@ export interface Play {
   /** What stands when abort is written; `away`: the log does not answer. */
   readonly stands?: Decision | 'away';
   readonly standsBy?: 'coordinator' | 'operator' | 'recovery';
+  /** By the commit that stands. */
+  readonly recorded?: readonly RecordedBranch[];
   readonly onePhase?: OnePhaseReply['kind'];
   readonly finish?: FinishResult;
   /** The deadline passes when the protocol comes to this point. */
@@ -48,6 +59,8 @@ interface Noted {
   readonly events: Record<string, unknown>[];
   /** Fault points. */
   readonly points: string[];
+  /** What the participants were asked to finish by, in order. */
+  readonly evidence: FinishRequest['evidence'][];
 }
 
 export interface Seen extends Noted {
@@ -55,7 +68,7 @@ export interface Seen extends Noted {
 }
 
 export async function play(given: Play): Promise<Seen> {
-  const noted: Noted = { steps: [], states: ['active'], events: [], points: [] };
+  const noted: Noted = { steps: [], states: ['active'], events: [], points: [], evidence: [] };
   const deadline = new AbortController();
   const answer = await commit(
     transactionOf(given, noted, deadline.signal),
@@ -94,8 +107,7 @@ function transactionOf(given: Play, noted: Noted, signal: AbortSignal): Protocol
   };
 }
 
-function voteOf(participant: string, kind: Vote['kind']): Vote {
-  const evidence = { participant, ...EVIDENCE };
+function voteOf(evidence: BranchEvidence, kind: Vote['kind']): Vote {
   if (kind === 'read-only') return { kind };
   if (kind === 'yes') return { kind, evidence };
   return kind === 'no' ? { kind, error: LOST } : { kind, error: LOST, evidence };
@@ -111,9 +123,11 @@ function branchOf(
   const asked = (what: string): void => {
     steps.push(`${what} ${participant}`);
   };
+  const ordinal = index + 1;
+  const evidence = { participant, branch: ordinal, ...EVIDENCE };
   return {
     participant,
-    ordinal: index + 1,
+    ordinal,
     lost: undefined,
     mayFailAtCommit: given.readersVote ?? false,
     sessionEnded: false,
@@ -125,19 +139,18 @@ function branchOf(
       ),
     prepare: (gid) => {
       asked(`prepare ${gid}`);
-      return Promise.resolve(voteOf(participant, given.votes?.[participant] ?? 'yes'));
+      return Promise.resolve(voteOf(evidence, given.votes?.[participant] ?? 'yes'));
     },
     outliveDeadline: () => {
       asked('outlive');
     },
     commitReadOnly: () => {
       asked('commit-reader');
-      return Promise.resolve(voteOf(participant, given.votes?.[participant] ?? 'read-only'));
+      return Promise.resolve(voteOf(evidence, given.votes?.[participant] ?? 'read-only'));
     },
     commitOnePhase: () => {
       asked('commit');
       const kind = given.onePhase ?? 'committed';
-      const evidence = { participant, ...EVIDENCE };
       return Promise.resolve({ kind, error: LOST, evidence } as OnePhaseReply);
     },
     rollback: () => {
@@ -182,7 +195,8 @@ function logOf(given: Play, { steps }: Noted): DecisionLog {
       steps.push('settle');
       const { stands = 'abort', standsBy = 'coordinator' } = given;
       if (stands === 'away') return Promise.reject(LOST);
-      return Promise.resolve(new Map([['t', { decision: stands, decidedBy: standsBy }]]));
+      const branches = given.recorded ?? [];
+      return Promise.resolve(new Map([['t', { decision: stands, decidedBy: standsBy, branches }]]));
     },
     recordHeuristic: ({ participant, kind }: { participant: string; kind: string }) => {
       steps.push(`record ${kind} ${participant}`);
@@ -192,10 +206,12 @@ function logOf(given: Play, { steps }: Noted): DecisionLog {
   } as unknown as DecisionLog;
 }
 
-function participantOf(given: Play, { steps }: Noted, name: string): Participant {
+function participantOf(given: Play, noted: Noted, name: string): Participant {
+  const { steps } = noted;
   return {
     name,
-    finish: ({ gid, decision }: { gid: string; decision: Decision }) => {
+    finish: ({ gid, decision, evidence }: FinishRequest) => {
+      noted.evidence.push(evidence);
       steps.push(`finish ${decision} ${gid} ${name}`);
       return Promise.resolve(given.finish ?? { kind: 'done' });
     },

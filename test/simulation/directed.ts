@@ -92,7 +92,26 @@ export const DIRECTIONS = {
       ...COMMITTED_BY_FORCE,
     ],
   }),
-  /** The same, where the standby has not got one of the branches yet. */
+  /** The same, and the servers crash behind the ends of their branches, before the coordinator hears of the commit. */
+  'operator, then a crash': (random) => ({
+    ...OPERATED,
+    replication: 'none',
+    transactions: transactions(random, { count: 1 }),
+    faults: [
+      on('prepare', 'arrived', { do: 'cut', how: 'reply-lost' }, { nth: 1 + random.int(2) }),
+      on('settle', 'sent', { do: 'hold', until: { kind: 'finish', phase: 'answered', nth: 2 } }),
+      on('settle', 'sent', { do: 'operator', what: 'force-commit' }),
+      ...[1, 2].map((nth) =>
+        on(
+          'finish',
+          'answered',
+          { do: 'crash-server', forMs: 200, noticed: random.chance(0.5), panics: false },
+          { nth },
+        ),
+      ),
+    ],
+  }),
+  /** As "operator first", where the standby has not got one of the branches yet. */
   'operator early': (random) => ({
     ...OPERATED,
     replication: 'sync',

@@ -30,7 +30,7 @@ export const COORDINATOR_GUARDS: readonly Guard[] = [
         'coordinator/protocol.ts',
         `const settled = await settleByRegister(transaction, context);
   const cause`,
-        `const settled: Settled = { kind: 'settled', decision: 'abort', decidedBy: 'coordinator' };
+        `const settled: Settled = { kind: 'settled', decision: 'abort', decidedBy: 'coordinator', branches: [] };
   const cause`,
       ),
     ],
@@ -113,8 +113,20 @@ export const COORDINATOR_GUARDS: readonly Guard[] = [
     patches: [
       without(
         'coordinator/protocol.ts',
-        `if (decision === 'commit') return obeyCommit(transaction, context, voted, toFinish);`,
+        `if (decision === 'commit') return obeyCommit(transaction, context, voted, settled.branches);`,
         ``,
+      ),
+    ],
+  },
+  {
+    name: 'a lost vote is judged by what the commit that stands recorded',
+    invariant: 6,
+    direction: 'operator, then a crash',
+    patches: [
+      without(
+        'coordinator/protocol.ts',
+        `asRecorded(toFinishOf(voted), recorded)`,
+        `toFinishOf(voted)`,
       ),
     ],
   },
