@@ -43,7 +43,9 @@ export class Cancellation implements Cancelled {
     this.#aborted = true;
     this.#reason = reason;
     // A listener may remove others, which are not called any more then.
-    for (const listener of [...this.#listeners]) if (this.#listeners.delete(listener)) listener();
+    for (const listener of [...this.#listeners]) {
+      if (this.#listeners.delete(listener)) call(listener);
+    }
     this.#controller?.abort(reason);
   }
 
@@ -53,5 +55,16 @@ export class Cancellation implements Cancelled {
 
   removeEventListener(_type: 'abort', listener: () => void): void {
     this.#listeners.delete(listener);
+  }
+}
+
+/** What a listener throws keeps it from nobody else: it is an uncaught exception, as it is of an AbortSignal. */
+function call(listener: () => void): void {
+  try {
+    listener();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
   }
 }

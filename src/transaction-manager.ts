@@ -351,5 +351,3 @@ function scopeOf(transaction: GlobalTransaction): TransactionScope {
     },
   };
 }
-
-/** Keeps the newest entries. */

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+
 import { describe, expect, it } from 'vitest';
 
 import { Cancellation } from '../src/cancellation.ts';
@@ -30,6 +32,26 @@ describe('a cancellation', () => {
     cancellation.abort(new Error('over'));
     cancellation.addEventListener('abort', () => void told.push('late'));
     expect(told).toEqual([]);
+  });
+
+  it('tells the others, and the real signal, when a listener throws, which nobody swallows', async () => {
+    const told: string[] = [];
+    const cancellation = new Cancellation();
+    cancellation.addEventListener('abort', () => {
+      throw new Error('of a listener');
+    });
+    cancellation.addEventListener('abort', () => void told.push('second'));
+    cancellation.signal.addEventListener('abort', () => void told.push('signal'));
+    const others = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    try {
+      const uncaught = once(process, 'uncaughtException');
+      cancellation.abort(new Error('over'));
+      expect(told).toEqual(['second', 'signal']);
+      expect(await uncaught).toMatchObject([{ message: 'of a listener' }, expect.anything()]);
+    } finally {
+      for (const listener of others) process.on('uncaughtException', listener);
+    }
   });
 
   it.each(['before', 'after'])(

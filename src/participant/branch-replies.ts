@@ -45,8 +45,11 @@ export function voteOf(prepare: OwnStep, circumstances: Circumstances): Vote {
 export function voteOfAnother(prepare: OwnStep, circumstances: Circumstances): Vote {
   const vote = voteOf(prepare, circumstances);
   if (vote.kind !== 'yes') return vote;
-  const error = new Error('the session had begun another transaction than that of the branch');
-  return { kind: 'unknown', error, evidence: circumstances.evidence };
+  return { kind: 'unknown', error: anotherBegan(), evidence: circumstances.evidence };
+}
+
+function anotherBegan(): Error {
+  return new Error('the session had begun another transaction than that of the branch');
 }
 
 export function onePhaseReplyOf(commit: OwnStep, circumstances: Circumstances): OnePhaseReply {
@@ -64,6 +67,16 @@ export function onePhaseReplyOf(commit: OwnStep, circumstances: Circumstances): 
   return isConnectionLoss(failure) || lost !== undefined
     ? { kind: 'unknown', error, evidence }
     : { kind: 'rolled-back', error };
+}
+
+/** As voteOfAnother. */
+export function onePhaseReplyOfAnother(
+  commit: OwnStep,
+  circumstances: Circumstances,
+): OnePhaseReply {
+  const reply = onePhaseReplyOf(commit, circumstances);
+  if (reply.kind !== 'committed') return reply;
+  return { kind: 'unknown', error: anotherBegan(), evidence: circumstances.evidence };
 }
 
 /** Why the tag alone is no proof. */

@@ -12,20 +12,28 @@ import { INCARNATION_SQL } from './server-facts.ts';
 /** The branch's own transaction id, null until it has written something; and whose word it is. */
 export const PROBE_SQL =
   'select pg_catalog.pg_current_xact_id_if_assigned(), pg_catalog.pg_backend_pid()';
-/** The same where a pooler may have put another server in the place of the one that was looked at. */
-export const POOLED_PROBE_SQL = `${PROBE_SQL}, ${INCARNATION_SQL}`;
+/**
+ * When the transaction began, to the microsecond. On a client that is not ours alone somebody may end the branch's and
+ * begin another one, which this tells before either has an id.
+ */
+const BEGAN_SQL = 'extract(epoch from pg_catalog.now())';
+/** The probe where a pooler may have put another server in the place of the one that was looked at. */
+export const POOLED_PROBE_SQL = `${PROBE_SQL}, ${INCARNATION_SQL}, ${BEGAN_SQL}`;
 /** Warnings are evidence, and a function of the application may have hidden them. */
 export const SHOW_WARNINGS_SQL = 'set local client_min_messages = warning';
 /** Session-level locks survive the transaction and would leak to the next user of the connection. */
 export const UNLOCK_SQL = 'select pg_catalog.pg_advisory_unlock_all()';
+/** Before COMMIT, where the client is not ours alone. */
+export const POOLED_BEFORE_COMMIT_SQL = `select ${BEGAN_SQL}`;
 /**
- * Before PREPARE, when nothing of the application runs any more: the id of what will be prepared, which it has from
+ * Before PREPARE, behind the deferred triggers of the application: the id of what will be prepared, which it has from
  * here on at the latest, so that there is evidence of every prepared branch; warnings shown; session-level locks given back
  * (what is prepared is not committed, and does not wait for them either way).
  */
 export const BEFORE_PREPARE_SQL =
   'select pg_catalog.pg_current_xact_id(), ' +
   "pg_catalog.set_config('client_min_messages', 'warning', true), pg_catalog.pg_advisory_unlock_all()";
+export const POOLED_BEFORE_PREPARE_SQL = `${BEFORE_PREPARE_SQL}, ${BEGAN_SQL}`;
 /** A deferred constraint fails here, under statement_timeout and with its own error. */
 export const CONSTRAINTS_SQL = 'set constraints all immediate';
 

@@ -13,11 +13,12 @@ import {
   type BranchSession,
 } from './branch-session.ts';
 import {
-  BEFORE_PREPARE_SQL,
   beginSql,
   changesRows,
   CONSTRAINTS_SQL,
   limitsOf,
+  POOLED_BEFORE_COMMIT_SQL,
+  POOLED_BEFORE_PREPARE_SQL,
   POOLED_PROBE_SQL,
   prepareSql,
   SHOW_WARNINGS_SQL,
@@ -25,8 +26,14 @@ import {
 } from './branch-statements.ts';
 import type { Branch, BranchSpec, StatementTraits } from './participant.ts';
 import type { ServerFacts } from './server-facts.ts';
-import { onePhaseReplyOf, voteOf, voteOfAnother, type Circumstances } from './branch-replies.ts';
-import { isConnectionLoss, sqlstateOf } from './sqlstate.ts';
+import {
+  onePhaseReplyOf,
+  onePhaseReplyOfAnother,
+  voteOf,
+  voteOfAnother,
+  type Circumstances,
+} from './branch-replies.ts';
+import { isConnectionLoss, SpoiledSessionError, sqlstateOf } from './sqlstate.ts';
 
 /** Beyond the deadline of the transaction, how long the reply to a one-phase COMMIT may take. */
 const COMMIT_REPLY_EXTRA_MS = 5_000;
@@ -52,6 +59,8 @@ export class PostgresBranch implements Branch {
   #dirty = false;
   #xid: string | undefined;
   #hasProbed = false;
+  /** Of a client that is not ours alone: when its transaction began, as the server says it. */
+  #began: string | undefined;
   /** Statements ran since the server was last asked for the xid. */
   #stale = false;
   /** A statement has surely changed rows: the branch is a writer whatever its xid is. */
@@ -140,7 +149,7 @@ export class PostgresBranch implements Branch {
       return { kind: 'no', error };
     }
     const constraints = ownStep(CONSTRAINTS_SQL);
-    const before = ownStep(this.#isSetUp ? EXECUTE_BEFORE_PREPARE_SQL : BEFORE_PREPARE_SQL);
+    const before = ownStep(this.#isSetUp ? EXECUTE_BEFORE_PREPARE_SQL : POOLED_BEFORE_PREPARE_SQL);
     const prepare = ownStep(prepareSql(gid));
     let failure: Error | undefined;
     try {
@@ -148,11 +157,11 @@ export class PostgresBranch implements Branch {
     } catch (thrown) {
       failure = toError(thrown);
     }
-    const xid = before.row?.[0] ?? undefined;
-    this.#xid ??= xid;
-    const circumstances = this.#circumstances(failure);
+    const [xid, , , began] = before.row ?? [];
     // Who has a hand on the client may have begun another transaction on it.
-    const isOther = xid !== undefined && xid !== this.#xid;
+    const isOther = this.#isAnother(began) || (this.#xid ?? xid) !== (xid ?? this.#xid);
+    if (!isOther) this.#xid ??= xid ?? undefined;
+    const circumstances = this.#circumstances(failure);
     const vote = isOther ? voteOfAnother(prepare, circumstances) : voteOf(prepare, circumstances);
     this.#release(failure !== undefined || vote.kind !== 'yes');
     return vote;
@@ -190,6 +199,7 @@ export class PostgresBranch implements Branch {
       this.#release(true);
       return { kind: 'rolled-back', error: this.#lost };
     }
+    const which = this.#isSetUp ? [] : [ownStep(POOLED_BEFORE_COMMIT_SQL)];
     const commit = ownStep('commit');
     // From here on the deadline must not end the session: its COMMIT is the decision.
     this.#spec.signal.removeEventListener('abort', this.#onAbort);
@@ -202,13 +212,16 @@ export class PostgresBranch implements Branch {
     let failure: Error | undefined;
     try {
       // A deferred trigger is the application's, too: behind it nothing hides what COMMIT has to say.
-      await this.#end([ownStep(CONSTRAINTS_SQL), ownStep(SHOW_WARNINGS_SQL), commit]);
+      await this.#end([ownStep(CONSTRAINTS_SQL), ...which, ownStep(SHOW_WARNINGS_SQL), commit]);
     } catch (thrown) {
       failure = toError(thrown);
     } finally {
       cancelTimer();
     }
-    const reply = onePhaseReplyOf(commit, this.#circumstances(failure));
+    const circumstances = this.#circumstances(failure);
+    const reply = this.#isAnother(which[0]?.row?.[0])
+      ? onePhaseReplyOfAnother(commit, circumstances)
+      : onePhaseReplyOf(commit, circumstances);
     this.#release(failure !== undefined || reply.kind !== 'committed');
     return reply;
   }
@@ -264,14 +277,15 @@ export class PostgresBranch implements Branch {
     const probe = this.#probeStep();
     const opening = limits === undefined ? [begin] : [begin, limits];
     try {
-      await this.#run(together ? [...opening, first, probe] : opening, 'extended');
+      const rest = together ? [first, probe] : this.#isSetUp ? [] : [probe];
+      await this.#run([...opening, ...rest], 'extended');
     } catch (thrown) {
       // Without a transaction around it nothing may follow on this session.
       if (begin.command === undefined) this.#lost = toError(thrown);
       throw thrown;
     }
-    if (!together) return this.#statement(query);
     await this.#noteProbe(probe);
+    if (!together) return this.#statement(query);
     if (first.result === undefined) throw new Error('the first statement has no result');
     return first.result;
   }
@@ -298,8 +312,9 @@ export class PostgresBranch implements Branch {
     } catch (thrown) {
       const isOwn = unit.currentStep !== undefined && !('query' in unit.currentStep);
       // Whatever deallocated them would do so again.
-      if (isOwn && sqlstateOf(thrown) === NO_SUCH_STATEMENT) this.#host.leaveSessionsAlone();
-      throw thrown;
+      if (!isOwn || sqlstateOf(thrown) !== NO_SUCH_STATEMENT) throw thrown;
+      this.#host.leaveSessionsAlone();
+      throw new SpoiledSessionError(thrown);
     } finally {
       this.#unit = undefined;
     }
@@ -319,6 +334,10 @@ export class PostgresBranch implements Branch {
     const probe = this.#probeStep();
     await this.#run([probe], 'simple');
     await this.#noteProbe(probe);
+  }
+
+  #isAnother(began: string | null | undefined): boolean {
+    return typeof began === 'string' && this.#began !== undefined && began !== this.#began;
   }
 
   #endedBehind(): Error {
@@ -403,7 +422,9 @@ export class PostgresBranch implements Branch {
 
   async #noteProbe({ row }: OwnStep): Promise<void> {
     if (row === undefined) return;
-    const [xid, pid, incarnation] = row;
+    const [xid, pid, incarnation, began] = row;
+    if (this.#isAnother(began)) throw this.#endedBehind();
+    this.#began ??= began ?? undefined;
     this.#xid ??= xid ?? undefined;
     this.#stale = false;
     this.#hasProbed = true;

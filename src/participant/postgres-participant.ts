@@ -236,6 +236,12 @@ export class PostgresParticipant implements Participant, BranchHost {
         client.release(true);
         continue;
       }
+      // Whatever took from one what it was given may have taken it from all.
+      if (known?.given !== undefined && this.#leavesSessionsAlone) {
+        client.release(true);
+        checkout -= 1;
+        continue;
+      }
       if (known !== undefined) return known;
       try {
         return await this.#lookAt(client, signal);

@@ -38,7 +38,9 @@ export function sqlstateOf(error: unknown): string | undefined {
 export function isConnectionLoss(error: unknown): boolean {
   const sqlstate = sqlstateOf(error);
   // A value that cannot be encoded is refused before anything is sent.
-  if (sqlstate === undefined) return !(error instanceof TypeError || error instanceof RangeError);
+  if (sqlstate === undefined) {
+    return ![TypeError, RangeError, SpoiledSessionError].some((kind) => error instanceof kind);
+  }
   return (
     sqlstate.startsWith('08') ||
     sqlstate.startsWith('57P') ||
@@ -47,8 +49,18 @@ export function isConnectionLoss(error: unknown): boolean {
   );
 }
 
+/** Something of the application has taken from the session what it was given: another session has it. */
+export class SpoiledSessionError extends Error {
+  override readonly name = 'SpoiledSessionError';
+
+  constructor(cause: unknown) {
+    super('something has deallocated the prepared statements of the session', { cause });
+  }
+}
+
 /** Running the whole transaction again can help: it lost against others, or a server was away. */
 export function isRetryable(error: unknown): boolean {
+  if (error instanceof SpoiledSessionError) return true;
   const sqlstate = sqlstateOf(error);
   if (sqlstate === undefined) return false;
   switch (sqlstate) {
@@ -86,8 +98,8 @@ function prepareHint(sqlstate: string | undefined): string | undefined {
     case '0A000':
       return (
         'PREPARE TRANSACTION refuses a transaction that used LISTEN/UNLISTEN/NOTIFY, a temporary ' +
-        'object, a WITH HOLD cursor, an exported snapshot, a postgres_fdw table, or a session ' +
-        'and a transaction advisory lock on one key: do that work outside of this transaction'
+        'object, a WITH HOLD cursor, an exported snapshot, or a postgres_fdw table: ' +
+        'do that work outside of this transaction'
       );
     case '55000':
       return 'set max_prepared_transactions above 0 on this server and restart it';

@@ -6,6 +6,7 @@ import type { FaultPoint } from '../../src/coordinator/protocol-context.ts';
 import type { Branch, BranchSpec, StatementTraits } from '../../src/participant/participant.ts';
 import type { PostgresParticipant } from '../../src/participant/postgres-participant.ts';
 import { formatGid } from '../../src/participant/gid.ts';
+import type { QueryConfig } from '../../src/postgres/client.ts';
 import { createBank, type Bank } from '../support/bank.ts';
 import { loneParticipant } from '../support/lone-participant.ts';
 import { waitFor } from '../support/wait.ts';
@@ -271,11 +272,15 @@ describe('a branch, used directly', () => {
   });
 
   describe('its transaction was ended on the client, behind the branch', () => {
-    const endedBehind = async (how = 'rollback'): Promise<Branch> => {
+    const WRITES = { text: 'insert into parent values (1)' };
+    const endedBehind = async (
+      how = 'rollback',
+      statements: readonly [QueryConfig, StatementTraits][] = [[WRITES, ONE]],
+    ): Promise<Branch> => {
       let client: pg.PoolClient | undefined;
       pool.once('acquire', (acquired: pg.PoolClient) => (client = acquired));
       const branch = participant.branch(specWith());
-      await branch.execute({ text: 'insert into parent values (1)' }, ONE);
+      for (const [query, traits] of statements) await branch.execute(query, traits);
       await client?.query(how);
       return branch;
     };
@@ -298,6 +303,46 @@ describe('a branch, used directly', () => {
       const result = await participant.finish({ gid, decision: 'abort', evidence });
       expect(result).toEqual({ kind: 'done' });
       expect(await bank.inDoubt()).toEqual([]);
+    });
+
+    // The branch has no id, or none that is known, when the other one takes its place.
+    it.each<[string, [QueryConfig, StatementTraits][]]>([
+      [
+        'read first',
+        [
+          [{ text: 'select 1' }, ONE],
+          [WRITES, ONE],
+        ],
+      ],
+      ['read only', [[{ text: 'select 1' }, ONE]]],
+      ['began with two', [[{ text: `${WRITES.text}; select 1` }, { ...ONE, statements: 2 }]]],
+    ])('and another one was begun behind a branch that %s: never yes', async (_, statements) => {
+      const branch = await endedBehind('rollback; begin', statements);
+      const vote = await branch.prepare(gid);
+      if (vote.kind !== 'unknown') throw new Error(`the vote is ${vote.kind}`);
+      const { evidence } = vote;
+      await participant.finish({ gid, decision: 'abort', evidence });
+      expect(await bank.inDoubt()).toEqual([]);
+    });
+
+    it.each(['inspected', 'not inspected'])(
+      'and another one was begun behind a branch that read first, %s: it is lost, or not committed',
+      async (how) => {
+        const branch = await endedBehind('rollback; begin', [
+          [{ text: 'select 1' }, ONE],
+          [WRITES, ONE],
+        ]);
+        if (how === 'inspected') expect(await branch.inspect()).toMatchObject({ kind: 'writer' });
+        expect(await branch.commitOnePhase()).toMatchObject({ kind: 'rolled-back' });
+        expect(await count()).toBe(0);
+      },
+    );
+
+    it('and another one was begun, which the only COMMIT commits: unknown, and rolled back by its id', async () => {
+      const reply = await (await endedBehind('rollback; begin')).commitOnePhase();
+      if (reply.kind !== 'unknown') throw new Error(`the reply is ${reply.kind}`);
+      expect(await participant.xactStatus(reply.evidence)).toBe('aborted');
+      expect(await count()).toBe(0);
     });
 
     it('the only COMMIT, which then commits nothing: unknown, and rolled back by its transaction id', async () => {

@@ -1,7 +1,7 @@
 /** What a session of a pool of our own is given once, and what becomes of it. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import type { TransactionManager } from '../../src/index.ts';
+import type { TransactionManager, TransactionScope } from '../../src/index.ts';
 import { createBank, type Bank } from '../support/bank.ts';
 
 const MARK = 'insert into marker values ($1)';
@@ -113,6 +113,27 @@ describe('a pool of our own, whose sessions are set up once', () => {
       expect(marks).toEqual([{ count: 2 }]);
     },
   );
+
+  it('a function deallocates them in every transaction, over four sessions: running again helps, and all commit', async () => {
+    await open({ max: 4 });
+    await bank.participant('orders').query(`
+      create or replace function forget_all() returns void language plpgsql as $$
+      begin execute 'deallocate all'; end $$`);
+    const both = (tx: TransactionScope, sql: string, values: unknown[] = []): Promise<unknown> =>
+      Promise.all(['orders', 'billing'].map((name) => tx.on(name).query(sql, values)));
+    await Promise.all(
+      Array.from({ length: 4 }, () => tm.run((tx) => both(tx, 'select pg_sleep(0.2)'))),
+    );
+    for (let round = 0; round < 8; round += 1) {
+      await tm.run({ retry: { attempts: 2 } }, async (tx) => {
+        await both(tx, MARK, [tx.id]);
+        await tx.on('orders').query('select forget_all()');
+      });
+    }
+    expect(
+      await bank.participant('orders').query('select count(*)::int as count from marker'),
+    ).toEqual([{ count: 8 }]);
+  });
 
   it('something else deallocates them unseen: at most that transaction fails, and is not half done', async () => {
     await open({});

@@ -36,6 +36,16 @@ export const PARTICIPANT_GUARDS: readonly Guard[] = [
     ],
   },
   {
+    name: 'a vote of another transaction on the same client is none',
+    invariant: 3,
+    patches: [without('participant/postgres-branch.ts', `began !== this.#began;`, `false;`)],
+    unseen: 'nobody in the simulation has a hand on a client of a branch',
+    heldBy: {
+      file: 'test/participant/branch-session.test.ts',
+      test: 'and another one was begun behind a branch that read first: never yes',
+    },
+  },
+  {
     name: 'a vote outside of a transaction is none',
     invariant: 3,
     patches: [

@@ -3,6 +3,8 @@ import type { LockMode } from './locks.ts';
 
 /** A transaction of the server, from BEGIN to its end; prepared, it has no session. */
 export interface Xact {
+  /** Of all transactions of its session. */
+  readonly ordinal: number;
   xid: number | undefined;
   readonly changes: Change[];
   /** What a prepared transaction takes again after a restart. */

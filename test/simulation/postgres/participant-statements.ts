@@ -2,6 +2,8 @@
 import {
   BEFORE_PREPARE_SQL,
   CONSTRAINTS_SQL,
+  POOLED_BEFORE_COMMIT_SQL,
+  POOLED_BEFORE_PREPARE_SQL,
   POOLED_PROBE_SQL,
   UNLOCK_SQL,
 } from '../../../src/participant/branch-statements.ts';
@@ -32,8 +34,13 @@ const FACTS = fieldsOf(FACT_COLUMNS);
 const STATUS = fieldsOf(`${FACT_COLUMNS} status`);
 const LISTING = fieldsOf('listing:jsonb');
 const PROBE = fieldsOf('pg_current_xact_id_if_assigned pg_backend_pid:int4');
-const POOLED_PROBE = fieldsOf('pg_current_xact_id_if_assigned pg_backend_pid:int4 incarnation');
-const BEFORE_PREPARE = fieldsOf('pg_current_xact_id set_config pg_advisory_unlock_all');
+const POOLED_PROBE = fieldsOf(
+  'pg_current_xact_id_if_assigned pg_backend_pid:int4 incarnation began',
+);
+const BEGAN = fieldsOf('began');
+const BEFORE_PREPARE_COLUMNS = 'pg_current_xact_id set_config pg_advisory_unlock_all';
+const BEFORE_PREPARE = fieldsOf(BEFORE_PREPARE_COLUMNS);
+const POOLED_BEFORE_PREPARE = fieldsOf(`${BEFORE_PREPARE_COLUMNS} began`);
 const GONE = fieldsOf('here:bool gone:bool');
 const SET_CONFIG = fieldsOf('set_config');
 const TERMINATE = fieldsOf('pg_terminate_backend:bool');
@@ -133,7 +140,8 @@ function probe(session: Session): Answer {
 
 function pooledProbe(session: Session): Answer {
   const xid = session.xact.xid?.toString() ?? null;
-  return rowsAnswer(POOLED_PROBE, [[xid, String(session.pid), incarnationOf(session)]]);
+  const row = [xid, String(session.pid), incarnationOf(session), began(session)];
+  return rowsAnswer(POOLED_PROBE, [row]);
 }
 
 /** `client_min_messages` for the rest of the transaction. */
@@ -146,12 +154,26 @@ function showWarnings(text: string): (session: Session) => Answer {
   };
 }
 
+/** One transaction of a session begins after the other. */
+function began({ xact }: Session): string {
+  return String(xact.ordinal);
+}
+
+function beforeCommit(session: Session): Answer {
+  return rowsAnswer(BEGAN, [[began(session)]]);
+}
+
 function beforePrepare(session: Session): Answer {
   const xid = String(session.assignXid());
   // A guard that is removed hides them instead.
   if (BEFORE_PREPARE_SQL.includes("'warning'")) session.settings.hidesWarnings = false;
   releaseAdvisory(session);
   return rowsAnswer(BEFORE_PREPARE, [[xid, 'warning', '']]);
+}
+
+function pooledBeforePrepare(session: Session): Answer {
+  const { rows: [row = []] = [] } = beforePrepare(session);
+  return rowsAnswer(POOLED_BEFORE_PREPARE, [[...row, began(session)]]);
 }
 
 function constraints(session: Session): Answer {
@@ -304,11 +326,9 @@ export const PARTICIPANT_STATEMENTS: readonly StatementPattern[] = [
     (text) => text.startsWith('set local client_min_messages = '),
     (text) => showWarnings(text),
   ),
-  pattern(
-    'before-prepare',
-    (text) => text === BEFORE_PREPARE_SQL || text === EXECUTE_BEFORE_PREPARE_SQL,
-    () => beforePrepare,
-  ),
+  pattern('before-prepare', is(EXECUTE_BEFORE_PREPARE_SQL), () => beforePrepare),
+  pattern('before-prepare', is(POOLED_BEFORE_PREPARE_SQL), () => pooledBeforePrepare),
+  pattern('before-commit', is(POOLED_BEFORE_COMMIT_SQL), () => beforeCommit),
   pattern(
     'prepare-statement',
     (text) => text.startsWith('prepare pgxa_'),

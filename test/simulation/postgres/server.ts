@@ -331,7 +331,7 @@ export class SimulatedServer {
 
   /** Puts a prepared transaction of somebody else there, as if it had always been. */
   plant(gid: string): void {
-    const xact: Xact = { xid: this.newXid(), changes: [], locks: new Map() };
+    const xact: Xact = { ordinal: 0, xid: this.newXid(), changes: [], locks: new Map() };
     const record: WalRecord = { kind: 'prepare', gid, xact, at: this.now };
     this.wal.push(record);
     this.flushed = this.wal.length;

@@ -44,6 +44,8 @@ export class Session {
   timedOut = false;
   readonly #changes: ((data: Data) => void)[] = [];
   #needsXid = false;
+  /** Transactions that it has begun. */
+  #xacts = 0;
   #units: WireUnit[] = [];
   #unit: WireUnit | undefined;
   #index = 0;
@@ -195,7 +197,8 @@ export class Session {
   }
 
   #newXact(): Xact {
-    return { xid: undefined, changes: [], locks: new Map() };
+    this.#xacts += 1;
+    return { ordinal: this.#xacts, xid: undefined, changes: [], locks: new Map() };
   }
 
   #timeoutError(): ServerError {

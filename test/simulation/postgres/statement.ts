@@ -81,6 +81,7 @@ const ACCOMPANY = new Set([
   'unlock',
   'look',
   'before-prepare',
+  'before-commit',
   'constraints',
   'probe',
   'pooled-probe',

@@ -1,8 +1,9 @@
 /** Random commands for the comparison: all that pgxa sends, and what can be sent in the wrong moment. */
 import * as sql from '../../../src/decision-log/statements.ts';
 import {
-  BEFORE_PREPARE_SQL,
   CONSTRAINTS_SQL,
+  POOLED_BEFORE_COMMIT_SQL,
+  POOLED_BEFORE_PREPARE_SQL,
   POOLED_PROBE_SQL,
   SHOW_WARNINGS_SQL,
   UNLOCK_SQL,
@@ -115,8 +116,13 @@ export class CommandSource {
     const request = [
       { text: CONSTRAINTS_SQL, together: true },
       ...(prepares
-        ? [{ text: BEFORE_PREPARE_SQL }, { text: end }]
-        : [{ text: SHOW_WARNINGS_SQL }, { text: end }, { text: UNLOCK_SQL }]),
+        ? [{ text: POOLED_BEFORE_PREPARE_SQL }, { text: end }]
+        : [
+            { text: POOLED_BEFORE_COMMIT_SQL },
+            { text: SHOW_WARNINGS_SQL },
+            { text: end },
+            { text: UNLOCK_SQL },
+          ]),
     ];
     return {
       name: `vote: ${end}`,
