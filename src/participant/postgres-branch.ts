@@ -294,7 +294,10 @@ export class PostgresBranch implements Branch {
     if (this.#lost !== undefined) throw this.#lost;
     this.#stale ||= this.#xid === undefined;
     const client = this.#heldClient();
-    const result = (await client.query(query)) as QueryResult | QueryResult[];
+    // A configuration is copied by pg with all its descriptors; most are a text and its values.
+    const isText = Object.keys(query).every((key) => key === 'text' || key === 'values');
+    const asked = isText ? client.query(query.text, query.values) : client.query(query);
+    const result = (await asked) as QueryResult | QueryResult[];
     if (client.getTransactionStatus?.() === 'I') {
       throw this.#endedBehind();
     }
