@@ -159,7 +159,7 @@ export class PostgresBranch implements Branch {
     }
     const [xid, , , began] = before.row ?? [];
     // Who has a hand on the client may have begun another transaction on it.
-    const isOther = this.#isAnother(began) || (this.#xid ?? xid) !== (xid ?? this.#xid);
+    const isOther = differs(this.#began, began) || differs(this.#xid, xid);
     if (!isOther) this.#xid ??= xid ?? undefined;
     const circumstances = this.#circumstances(failure);
     const vote = isOther ? voteOfAnother(prepare, circumstances) : voteOf(prepare, circumstances);
@@ -219,7 +219,7 @@ export class PostgresBranch implements Branch {
       cancelTimer();
     }
     const circumstances = this.#circumstances(failure);
-    const reply = this.#isAnother(which[0]?.row?.[0])
+    const reply = differs(this.#began, which[0]?.row?.[0])
       ? onePhaseReplyOfAnother(commit, circumstances)
       : onePhaseReplyOf(commit, circumstances);
     this.#release(failure !== undefined || reply.kind !== 'committed');
@@ -339,10 +339,6 @@ export class PostgresBranch implements Branch {
     await this.#noteProbe(probe);
   }
 
-  #isAnother(began: string | null | undefined): boolean {
-    return typeof began === 'string' && this.#began !== undefined && began !== this.#began;
-  }
-
   #endedBehind(): Error {
     this.#lost = new HeuristicOutcomeError(
       `a statement ended the transaction of the branch on "${this.participant}" behind the ` +
@@ -426,7 +422,7 @@ export class PostgresBranch implements Branch {
   async #noteProbe({ row }: OwnStep): Promise<void> {
     if (row === undefined) return;
     const [xid, pid, incarnation, began] = row;
-    if (this.#isAnother(began)) throw this.#endedBehind();
+    if (differs(this.#began, began)) throw this.#endedBehind();
     this.#began ??= began ?? undefined;
     this.#xid ??= xid ?? undefined;
     this.#stale = false;
@@ -468,6 +464,11 @@ export class PostgresBranch implements Branch {
       backend: facts.backend,
     };
   }
+}
+
+/** Of two things that are known, not what one of them lacks. */
+function differs(known: string | undefined, said: string | null | undefined): boolean {
+  return typeof known === 'string' && typeof said === 'string' && known !== said;
 }
 
 /** invalid_sql_statement_name */

@@ -103,6 +103,12 @@ describe('two writers, one of which did what PREPARE refuses', () => {
     },
   );
 
+  const isFree = async (lock: number): Promise<boolean> => {
+    const text = 'select pg_try_advisory_xact_lock($1) as free';
+    const rows = await bank.participant('billing').query(text, [lock]);
+    return rows[0]?.['free'] === true;
+  };
+
   // PREPARE alone refuses both on one key: the session's is given back before it.
   it('session and transaction advisory lock on one key: committed, and held by nobody afterwards', async () => {
     await tm.run(async (tx) => {
@@ -111,12 +117,7 @@ describe('two writers, one of which did what PREPARE refuses', () => {
       await tx.on('billing').query('select pg_advisory_lock(7), pg_advisory_xact_lock(7)');
     });
     expect(votes).toEqual({ orders: 'yes', billing: 'yes' });
-    await waitFor('the lock to be free', async () => {
-      const rows = await bank
-        .participant('billing')
-        .query('select pg_try_advisory_xact_lock(7) as free');
-      return rows[0]?.['free'] === true;
-    });
+    await waitFor('the lock to be free', () => isFree(7));
   });
 
   it('an advisory lock of a branch that voted no is held by nobody afterwards', async () => {
@@ -129,12 +130,7 @@ describe('two writers, one of which did what PREPARE refuses', () => {
       })
       .catch(() => undefined);
     expect(votes).toEqual({ orders: 'yes', billing: 'no' });
-    await waitFor('the lock to be free', async () => {
-      const rows = await bank
-        .participant('billing')
-        .query('select pg_try_advisory_xact_lock(11) as free');
-      return rows[0]?.['free'] === true;
-    });
+    await waitFor('the lock to be free', () => isFree(11));
   });
 
   it('a statement failed, and the function went on: rolled back because of that statement', async () => {
